@@ -1,0 +1,72 @@
+# Every target sets up what it needs: a virtual environment in $(VENV), installed
+# once and again when pyproject.toml or constraints.txt change.
+
+PYTHON ?= python3
+VENV ?= .venv
+# Test processes, one per core by default.
+WORKERS ?= auto
+
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+READY_BENCH := $(VENV)/.ready-bench
+PIP_INSTALL := $(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt
+DOCS_OUT := docs/_build/html
+
+# The tests run in parallel processes; a thread pool in each would only get in the way.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+export MPLBACKEND ?= Agg
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test coverage check format docs bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(READY) ## Create the virtual environment and install everything into it
+
+$(PY):
+	$(PYTHON) -m venv $(VENV)
+
+$(READY): pyproject.toml constraints.txt | $(PY)
+	$(PIP_INSTALL) -e '.[all,docs,dev]'
+	@touch $@
+
+$(READY_BENCH): $(READY)
+	$(PIP_INSTALL) -e '.[bench]'
+	@touch $@
+
+demo: $(READY) ## Tune a network on the included diabetes table
+	$(PY) -m sknnopt tune
+
+test: $(READY) ## Run the tests, the docstring examples and the README's code
+	$(ONE_THREAD) $(PY) -m pytest -q -n $(WORKERS) --dist worksteal
+
+coverage: $(READY) ## Run the tests and show which lines they miss
+	$(ONE_THREAD) $(PY) -m pytest -q -n $(WORKERS) --dist worksteal --cov
+
+check: $(READY) ## Check format, lint, types, layers, docstrings and the docs build
+	$(PY) -m ruff format --check --quiet .
+	$(PY) -m ruff check --quiet .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports --no-logo
+	$(PY) -m numpydoc lint $(wildcard sknnopt/*.py)
+	$(MAKE) --no-print-directory docs
+
+format: $(READY) ## Format the code and apply safe lint fixes
+	$(PY) -m ruff check --fix --quiet .
+	$(PY) -m ruff format --quiet .
+
+# From scratch each time: Sphinx repeats no warning about a page that it has cached.
+docs: $(READY) ## Build the documentation, warnings are errors
+	rm -rf docs/generated
+	$(PY) -m sphinx -E -W --keep-going -q -b html docs $(DOCS_OUT)
+	@echo "The documentation is in $(DOCS_OUT)/index.html"
+
+bench: $(READY_BENCH) ## Run the benchmarks against the peers
+	$(PY) -m benchmarks
+
+clean: ## Remove the virtual environment, caches and built files
+	rm -rf $(VENV) build dist docs/_build docs/generated .coverage
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

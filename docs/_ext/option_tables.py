@@ -1,0 +1,86 @@
+"""The directive ``option-table``: a table of the options in a registry.
+
+``.. option-table:: losses LOSSES`` writes one row for each entry of
+``sknnopt.losses.LOSSES``. The option ``:fields:`` names the attributes of the
+entries that become columns after the name.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from docutils.parsers.rst import directives
+from sphinx.util.docutils import SphinxDirective
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from docutils import nodes
+    from sphinx.application import Sphinx
+
+
+def header(field: str) -> str:
+    """Turn an attribute's name into a column's title."""
+    return field.replace("_", " ").capitalize()
+
+
+def cell(value: object) -> str:
+    """Write prose as it is, nothing as a dash, names and numbers as literals."""
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return f"``{value}``" if value.isidentifier() else value
+    return f"``{value!r}``"
+
+
+def list_table(registry: Mapping[str, Any], fields: Sequence[str]) -> Iterator[str]:
+    """Write the lines of a ``list-table`` with one row for each option.
+
+    Parameters
+    ----------
+    registry : mapping of str to Option
+        The options by name.
+    fields : sequence of str
+        Attributes of an option, one column each.
+
+    Yields
+    ------
+    str
+        One line of reStructuredText.
+    """
+    rows = [["Name", *map(header, fields)]]
+    for name, option in registry.items():
+        rows.append([f"``{name}``", *(cell(getattr(option, f)) for f in fields)])
+    yield from (".. list-table::", "   :header-rows: 1", "   :widths: auto", "")
+    for row in rows:
+        first, *others = row
+        yield f"   * - {first}"
+        yield from (f"     - {text}" for text in others)
+
+
+class OptionTable(SphinxDirective):
+    """Show a registry of ``sknnopt`` as a table."""
+
+    required_arguments = 2
+    option_spec: ClassVar[dict[str, Any]] = {"fields": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        """Import the registry and parse its table."""
+        module_name, registry_name = self.arguments
+        try:
+            module = import_module(f"sknnopt.{module_name}")
+            registry = getattr(module, registry_name)
+            fields = self.options.get("fields", "summary reference").split()
+            lines = list(list_table(registry, fields))
+        except (ImportError, AttributeError) as error:
+            raise self.error(f"option-table: {error}") from error
+        if module.__file__:
+            self.env.note_dependency(module.__file__)
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directive."""
+    app.add_directive("option-table", OptionTable)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

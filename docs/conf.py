@@ -1,0 +1,57 @@
+"""Sphinx configuration. The build reads nothing from the network."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sknnopt._version import __version__
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "sknnopt"
+author = "the sknnopt developers"
+copyright = author
+release = version = __version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+    "option_tables",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_ext", "_templates"]
+source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # numpydoc's Parameters section names the types
+autosummary_generate = True
+numpydoc_show_class_members = False  # the autosummary template lists them
+
+html_theme = "pydata_sphinx_theme"
+html_title = "sknnopt"
+html_show_sourcelink = False
+html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
+
+# scikit-learn gives every estimator these; they refer to pages of its own manual.
+ROUTING = re.compile(r"set_\w+_request|get_metadata_routing")
+
+
+def skip_routing(
+    app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
+) -> bool | None:
+    """Leave scikit-learn's metadata routing out of the class pages."""
+    return True if ROUTING.fullmatch(name) else None
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the hooks of this configuration."""
+    app.connect("autodoc-skip-member", skip_routing)

@@ -1,0 +1,7 @@
+"""scikit-learn estimators around batches of PyTorch multilayer perceptrons."""
+
+from sknnopt._version import __version__
+from sknnopt.classifier import OptimizedMLPClassifier
+from sknnopt.regressor import OptimizedMLPRegressor
+
+__all__ = ["OptimizedMLPClassifier", "OptimizedMLPRegressor", "__version__"]

@@ -1,0 +1,515 @@
+"""What both estimators share: parameters, checks, the fit and its state.
+
+``fit`` works on a shallow copy of the estimator and adopts the copy's state as its
+last act, so that a fit that fails or is interrupted leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator, _fit_context, is_regressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
+
+from sknnopt._architecture import (
+    DEFAULT_N_LAYERS,
+    DEFAULT_N_UNITS,
+    PER_LAYER,
+    Architecture,
+    fold_indexed,
+    per_layer,
+    split_indexed,
+)
+from sknnopt._fitting import Data, Mode, Trained, train
+from sknnopt._job import Kind, Record
+from sknnopt._network import Layout, MemberNetwork
+from sknnopt._plan import check_layers, make_architecture
+from sknnopt._training import MemberNet
+from sknnopt.losses import LOSSES
+from sknnopt.optimizers import OPTIMIZERS
+from sknnopt.schedules import SCHEDULES
+
+_FLOATS = (np.float64, np.float32)
+#: Numbers that pass through the networks at once in a prediction.
+_PREDICT_CHUNK = 1 << 22
+#: Raw outputs beyond this are as good as infinite, and softmax still adds them up.
+_LARGEST_RAW = 1e4
+
+
+class BaseOptimizedMLP(BaseEstimator, ABC):
+    """Base of :class:`OptimizedMLPClassifier` and :class:`OptimizedMLPRegressor`.
+
+    The parameters are documented there.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        # Per-layer parameters are only roughly checked here: a value of the right
+        # type may still be wrong for its layer, and check_layers says which.
+        "hidden_layer_sizes": [Integral, str, "array-like", None],
+        "n_layers": [Interval(Integral, 0, None, closed="left")],
+        "n_units": [Integral, "array-like", Mapping],
+        "activation": [str, "array-like", Mapping],
+        "normalization": [StrOptions({"batch", "layer"}), None],
+        "weight_init": [str, "array-like", Mapping],
+        "init_scale": [Interval(Real, 0, None, closed="left")],
+        "optimizer": [StrOptions(OPTIMIZERS.keys())],
+        "learning_rate": [
+            StrOptions({"auto"}),
+            Interval(Real, 0, None, closed="neither"),
+        ],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "nesterov": ["boolean"],
+        "lr_schedule": [StrOptions(SCHEDULES.keys())],
+        "lr_decay": [Interval(Real, 0, 1, closed="right")],
+        "warmup": [Interval(Real, 0, None, closed="left")],
+        "dropout": [Real, "array-like", Mapping],
+        "l1": [Real, "array-like", Mapping],
+        "l2": [Real, "array-like", Mapping],
+        "weight_decay": [
+            StrOptions({"auto"}),
+            Interval(Real, 0, None, closed="left"),
+        ],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "clip_norm_per_tensor": ["boolean"],
+        "clip_value": [Interval(Real, 0, None, closed="neither"), None],
+        "batch_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
+        "validation_fraction": [
+            Interval(Real, 0, 1, closed="neither"),
+            HasMethods(["split", "get_n_splits"]),
+        ],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "monitor": [StrOptions({"off", "light", "full"})],
+        "callbacks": [list, tuple, None],
+        "device": [str],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(
+        self,
+        *,
+        hidden_layer_sizes=None,
+        n_layers=DEFAULT_N_LAYERS,
+        n_units=DEFAULT_N_UNITS,
+        activation="relu",
+        normalization=None,
+        weight_init="auto",
+        init_scale=0.05,
+        loss="auto",
+        optimizer="adam",
+        learning_rate="auto",
+        momentum=0.9,
+        nesterov=False,
+        lr_schedule="constant",
+        lr_decay=0.1,
+        warmup=0,
+        dropout=0.0,
+        l1=0.0,
+        l2=0.0,
+        weight_decay="auto",
+        clip_norm=None,
+        clip_norm_per_tensor=False,
+        clip_value=None,
+        batch_size="auto",
+        max_epochs=200,
+        shuffle=True,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        n_members=1,
+        warm_start=False,
+        random_state=None,
+        verbose=False,
+        monitor="light",
+        callbacks=None,
+        device="cpu",
+        n_threads=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_layers = n_layers
+        self.n_units = n_units
+        self.activation = activation
+        self.normalization = normalization
+        self.weight_init = weight_init
+        self.init_scale = init_scale
+        self.loss = loss
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.lr_schedule = lr_schedule
+        self.lr_decay = lr_decay
+        self.warmup = warmup
+        self.dropout = dropout
+        self.l1 = l1
+        self.l2 = l2
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
+        self.clip_norm_per_tensor = clip_norm_per_tensor
+        self.clip_value = clip_value
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.shuffle = shuffle
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.n_members = n_members
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.monitor = monitor
+        self.callbacks = callbacks
+        self.device = device
+        self.n_threads = n_threads
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, those of single layers included.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters by name. ``n_units``, ``activation``, ``dropout``,
+            ``weight_init``, ``l1`` and ``l2`` also take a layer's index, as in
+            ``dropout__0=0.2`` (0 is the first hidden layer): the value is folded
+            into a new dict, after all plain parameters have been set.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter.
+        """
+        plain, indexed = split_indexed(params)
+        for key in plain:
+            name, is_nested, _ = key.partition("__")
+            if is_nested and name in self._get_param_names():
+                raise ValueError(
+                    f"Invalid parameter {key!r} for {type(self).__name__}. Only "
+                    f"{', '.join(PER_LAYER)} take a layer's index, as in 'dropout__0'."
+                )
+        super().set_params(**plain)
+        for name, updates in indexed.items():
+            setattr(self, name, fold_indexed(getattr(self, name), updates))
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train on ``X`` and ``y``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows. float32 trains in float32, all else in float64.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; rows of weight zero are left out.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Validation rows; without them, ``validation_fraction`` of ``X`` is held
+            out where early stopping is on.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Target of the validation rows.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Weights of the validation rows.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator. If the fit fails or is interrupted, the estimator
+            is as it was before.
+        """
+        check_layers(self)
+        is_warm = bool(self.warm_start) and hasattr(self, "_record")
+        mode: Mode = "warm" if is_warm else "new"
+        twin = self._copy(with_state=is_warm)
+        data = twin._checked(X, y, sample_weight, mode=mode)
+        valid = twin._checked_validation(X_val, y_val, sample_weight_val)
+        twin._train(data, valid, mode=mode)
+        self.__dict__ = vars(twin)
+        return self
+
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
+        """Train one epoch more, from the state of the last call if there is one."""
+        check_layers(self)
+        if not isinstance(self.early_stopping, str) and self.early_stopping:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True, as one call is one "
+                "epoch and holds no rows out. Set early_stopping=False (or 'auto', "
+                "which means off here) and stop calling when you like."
+            )
+        mode: Mode = "continue" if hasattr(self, "_record") else "new"
+        twin = self._copy(with_state=True)
+        data = twin._checked(X, y, sample_weight, mode=mode)
+        twin._train(data, None, mode=mode, n_epochs=1)
+        self.__dict__ = vars(twin)
+        return self
+
+    def _copy(self, *, with_state: bool) -> Self:
+        """Return a shallow copy, on which a fit may fail without harm."""
+        twin = object.__new__(type(self))
+        vars(twin).update(
+            {
+                name: value
+                for name, value in vars(self).items()
+                if with_state or not _is_state(name)
+            }
+        )
+        return twin
+
+    def _checked(
+        self, X: Any, y: Any, sample_weight: Any, *, mode: Mode | Literal["validate"]
+    ) -> Data:
+        """Check what ``fit`` was given and encode the target."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=_FLOATS,
+            multi_output=True,
+            y_numeric=is_regressor(self),
+            reset=mode == "new",
+        )
+        weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            )
+        target, weight = self._encode(y, weight, mode=mode)
+        return Data(X, target, weight)
+
+    def _checked_validation(self, X_val: Any, y_val: Any, weight: Any) -> Data | None:
+        if X_val is None and y_val is None and weight is None:
+            return None
+        if X_val is None or y_val is None:
+            missing, given = ("y_val", "X_val") if y_val is None else ("X_val", "y_val")
+            if X_val is None and y_val is None:
+                missing, given = "X_val and y_val", "sample_weight_val"
+            raise ValueError(
+                f"fit was given {given} without {missing}. A validation set needs "
+                "both X_val and y_val."
+            )
+        return self._checked(X_val, y_val, weight, mode="validate")
+
+    @abstractmethod
+    def _encode(
+        self, y: np.ndarray, weight: np.ndarray | None, *, mode: str
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the target as the loss reads it, and the weights.
+
+        In mode ``"new"`` what the target looks like is learned first.
+        """
+
+    @abstractmethod
+    def _resolve_head(self) -> tuple[str, int]:
+        """Return the loss and the number of raw outputs."""
+
+    def _train(
+        self,
+        data: Data,
+        valid: Data | None,
+        *,
+        mode: Mode,
+        n_epochs: int | None = None,
+    ) -> None:
+        """Train, and set the fitted attributes."""
+        loss, n_outputs = self._resolve_head()
+        architecture = make_architecture(self, self.n_features_in_, n_outputs)
+        if mode != "new":
+            self._check_same_networks(architecture, loss)
+        trained = train(
+            self,
+            architecture,
+            loss,
+            data,
+            valid,
+            mode=mode,
+            record=getattr(self, "_record", None),
+            n_epochs=n_epochs,
+        )
+        before = [] if mode == "new" else [self._history]
+        self._record = trained.record
+        self._history = _columns([*before, *trained.lines])
+        self.hidden_layer_sizes_ = architecture.hidden
+        self.activations_ = architecture.activations
+        self.dropouts_ = per_layer("dropout", self.dropout, len(architecture.hidden))
+        self.normalization_ = architecture.normalization
+        self.n_outputs_ = n_outputs
+        self.loss_name_ = loss
+        self._set_outcome(trained)
+
+    def _set_outcome(self, trained: Trained) -> None:
+        record, kind = trained.record, trained.kind
+        epochs = record["epochs"]
+        best = record["best_epoch"] if kind.restore_best else epochs
+        diverged = record["diverged"]
+        is_single = len(epochs) == 1
+        self.n_iter_ = int(epochs.max())
+        self.best_epoch_ = int(best[0]) if is_single else best
+        self.diverged_ = bool(diverged[0]) if is_single else diverged
+        if diverged.any():
+            rate = trained.lines[-1]["learning_rate"].max()
+            warnings.warn(
+                f"Training diverged: in {np.count_nonzero(diverged)} of "
+                f"{len(diverged)} networks the loss or a weight was no longer finite, "
+                f"at latest in epoch {self.n_iter_} (optimizer={kind.optimizer!r}, "
+                f"learning rate {rate:.3g}). They hold their last finite weights. "
+                "Lower 'learning_rate', scale the inputs (StandardScaler), or set "
+                "'clip_norm'.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _check_same_networks(self, architecture: Architecture, loss: str) -> None:
+        before = self._architecture
+        same = (before.sizes, before.normalization, self.loss_name_)
+        now = (architecture.sizes, architecture.normalization, loss)
+        members = len(self._record["weights"])
+        if same != now or members != self.n_members:
+            raise ValueError(
+                "warm_start=True and partial_fit continue the networks of the last "
+                f"fit: {members} with layers {before.sizes}, normalization "
+                f"{before.normalization!r}, loss {self.loss_name_!r}. The parameters "
+                f"now describe {self.n_members} with layers {architecture.sizes}, "
+                f"normalization {architecture.normalization!r}, loss {loss!r}. "
+                "Restore the parameters, or start anew: warm_start=False and fit."
+            )
+
+    @property
+    def _architecture(self) -> Architecture:
+        return Architecture(
+            self.n_features_in_,
+            self.hidden_layer_sizes_,
+            self.n_outputs_,
+            self.activations_,
+            self.normalization_,
+        )
+
+    def _respond(self, X: Any) -> np.ndarray:
+        """Return the members' mean response, ``(n_samples, n_outputs)``."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False)
+        network = self._network().eval()
+        respond = LOSSES[self.loss_name_].respond
+        width = max(self._architecture.sizes) * len(self._record["weights"])
+        n_rows = max(1, _PREDICT_CHUNK // width)
+        responses = []
+        with torch.no_grad():
+            for start in range(0, X.shape[0], n_rows):
+                raw = network(self._tensor(X[start : start + n_rows]))
+                # An absurd input may overflow; a prediction is finite all the same.
+                raw = raw.nan_to_num(0.0).clamp(-_LARGEST_RAW, _LARGEST_RAW)
+                responses.append(respond(raw).mean(0).cpu().numpy())
+        return np.concatenate(responses)
+
+    def _tensor(self, array: Any) -> torch.Tensor:
+        dense = array.toarray() if sparse.issparse(array) else array
+        dtype = self._record["weights"].dtype
+        return torch.from_numpy(np.array(dense, dtype=dtype)).to(self.device)
+
+    def _network(self) -> MemberNetwork:
+        weights = self._tensor(self._record["weights"])
+        return MemberNetwork(self._architecture, weights)
+
+    @property
+    def net_(self) -> MemberNet:
+        """The fitted networks as a skorch net, made anew at every access."""
+        check_is_fitted(self)
+        kind = Kind(
+            self._architecture,
+            self.loss_name_,
+            self.optimizer,
+            dtype=self._record["weights"].dtype,
+            device=self.device,
+        )
+        record = Record.from_arrays(self._record, kind)
+        return MemberNet.fitted(kind, record, self._history)
+
+    @property
+    def history_(self) -> pd.DataFrame:
+        """One row for each member and epoch."""
+        check_is_fitted(self)
+        return pd.DataFrame(self._history)
+
+    @property
+    def coefs_(self) -> list[np.ndarray]:
+        """Weights of each layer, ``(fan_in, fan_out)``; members first if several."""
+        return self._parts("weight")
+
+    @property
+    def intercepts_(self) -> list[np.ndarray]:
+        """Biases of each layer, ``(fan_out,)``; members first if several."""
+        return [bias[..., 0, :] for bias in self._parts("bias")]
+
+    def _parts(self, kind: str) -> list[np.ndarray]:
+        check_is_fitted(self)
+        weights = self._record["weights"]
+        parts = [
+            weights[:, segment.columns].reshape(-1, *segment.shape)
+            for segment in Layout.of(self._architecture).of_kind(kind)
+        ]
+        return parts if len(weights) > 1 else [part[0] for part in parts]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_record" in vars(self)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _is_state(name: str) -> bool:
+    """Tell whether an attribute was set by a fit."""
+    is_public = name.endswith("_") and not name.startswith("_")
+    return is_public or name in ("_record", "_history", "_target")
+
+
+def _columns(lines: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Join the lines of a history; a column that a line lacks is filled with NaN."""
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    return {
+        name: np.concatenate(
+            [line.get(name, np.full(len(line["epoch"]), np.nan)) for line in lines]
+        )
+        for name in names
+    }

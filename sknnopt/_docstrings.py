@@ -1,0 +1,295 @@
+"""The words that both estimators' documentation shares, written once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from textwrap import dedent, indent
+from typing import TypeVar
+
+from sknnopt.activations import ACTIVATIONS
+from sknnopt.initializers import INITIALIZERS
+from sknnopt.optimizers import OPTIMIZERS
+from sknnopt.schedules import SCHEDULES
+
+T = TypeVar("T")
+
+
+def _names(registry: Mapping[str, object]) -> str:
+    return "{" + ", ".join(f'"{name}"' for name in registry) + "}"
+
+
+#: For each parameter its type line and its description.
+PARAMETERS: dict[str, tuple[str, str]] = {
+    "hidden_layer_sizes": (
+        "int, sequence of int, str or None, default=None",
+        """Units of each hidden layer: ``100``, ``(128, 64)`` or ``"128-64"`` (a string
+        fits into any search space). None: depth and width come from ``n_layers`` and
+        ``n_units``, which must be at their defaults otherwise.""",
+    ),
+    "n_layers": (
+        "int, default=2",
+        "Number of hidden layers; 0 is a linear model.",
+    ),
+    "n_units": (
+        "int, sequence or dict, default=100",
+        """Units, per layer: one value for all, a sequence (a short one repeats its
+        last), or a dict ``{index: value, "default": value}``. ``set_params`` also
+        takes single layers, as in ``n_units__0=64``.""",
+    ),
+    "activation": (
+        "str, sequence or dict, default='relu'",
+        f"""Activation of the hidden layers, per layer: one of
+        ``{_names(ACTIVATIONS)}``.""",
+    ),
+    "normalization": (
+        '{"batch", "layer"} or None, default=None',
+        """Normalization between a hidden layer's linear part and its activation,
+        over the rows of the batch [3]_ or over the units of the layer [4]_.""",
+    ),
+    "weight_init": (
+        "str, sequence or dict, default='auto'",
+        f"""Initialization of the weights, per layer, the output layer's last: one of
+        ``{_names(INITIALIZERS)}``. ``"auto"`` takes He for the relu family, Xavier
+        for tanh, sigmoid and the output, LeCun for selu. Biases begin at zero.""",
+    ),
+    "init_scale": (
+        "float, default=0.05",
+        """Standard deviation of ``"random_normal"`` and half-width of
+        ``"random_uniform"``; other initializers do not read it.""",
+    ),
+    "optimizer": (
+        f"{_names(OPTIMIZERS)}, default='adam'",
+        "Update rule.",
+    ),
+    "learning_rate": (
+        'float or "auto", default="auto"',
+        """Learning rate, the highest of the schedule. ``"auto"`` depends on the
+        optimizer: a rate that suits Adam leaves SGD nearly untrained.""",
+    ),
+    "momentum": (
+        "float, default=0.9",
+        "Momentum of ``sgd``, in [0, 1); other optimizers do not read it.",
+    ),
+    "nesterov": (
+        "bool, default=False",
+        "Whether the momentum of ``sgd`` is Nesterov's.",
+    ),
+    "lr_schedule": (
+        f"{_names(SCHEDULES)}, default='constant'",
+        """How the learning rate changes over ``max_epochs``.
+        ``"reduce_on_plateau"`` acts when the monitored loss has not improved for half
+        of ``n_iter_no_change`` epochs (at most 10).""",
+    ),
+    "lr_decay": (
+        "float, default=0.1",
+        """What the learning rate is multiplied by, in (0, 1]: over the whole run
+        (``"exponential"``), at each step (``"step"``), at each plateau
+        (``"reduce_on_plateau"``).""",
+    ),
+    "warmup": (
+        "float, default=0",
+        "Epochs in which the learning rate rises linearly from near zero.",
+    ),
+    "dropout": (
+        "float, sequence or dict, default=0.0",
+        """Share of a hidden layer's units that are left out of each update, per layer,
+        in [0, 1) [5]_.""",
+    ),
+    "l1": (
+        "float, sequence or dict, default=0.0",
+        """Adds ``l1 * sum(abs(W))`` to the mean loss, per layer, the output layer's
+        last; biases are never penalized.""",
+    ),
+    "l2": (
+        "float, sequence or dict, default=0.0",
+        "Adds ``l2 * sum(W ** 2)`` to the mean loss, in the same way.",
+    ),
+    "weight_decay": (
+        'float or "auto", default="auto"',
+        """Decoupled weight decay [6]_: each update first multiplies the weights by
+        ``1 - learning_rate * weight_decay``. ``"auto"`` is 0.01 for ``adamw`` and 0
+        otherwise.""",
+    ),
+    "clip_norm": (
+        "float or None, default=None",
+        """Largest Euclidean norm of a network's gradient; a longer one is scaled
+        back [7]_.""",
+    ),
+    "clip_norm_per_tensor": (
+        "bool, default=False",
+        """Whether ``clip_norm`` holds for each weight matrix and bias on its own, like
+        Keras's ``clipnorm``, instead of for the whole gradient.""",
+    ),
+    "clip_value": (
+        "float or None, default=None",
+        """Largest absolute value of any entry of the gradient; applied before
+        ``clip_norm``.""",
+    ),
+    "batch_size": (
+        'int or "auto", default="auto"',
+        """Rows in an update. ``"auto"``: all rows up to 200 of them, beyond that the
+        power of two nearest to a fiftieth of the rows, between 32 and 256.""",
+    ),
+    "max_epochs": (
+        "int, default=200",
+        "Most passes over the training rows.",
+    ),
+    "shuffle": (
+        "bool, default=True",
+        "Whether the rows come in a new order in every epoch.",
+    ),
+    "early_stopping": (
+        'bool or "auto", default="auto"',
+        """Whether rows are held out, and the weights of the epoch with the lowest
+        validation loss are kept. ``"auto"``: on from 500 rows, or where ``fit`` is
+        given a validation set.""",
+    ),
+    "validation_fraction": (
+        "float or splitter, default=0.1",
+        """Share of the rows to hold out (stratified for a classifier, where possible),
+        or a scikit-learn splitter, whose first split is taken.""",
+    ),
+    "n_iter_no_change": (
+        "int or None, default=10",
+        """Patience: training ends after this many epochs in a row in which the
+        monitored loss has not improved by ``tol``. That is the validation loss with
+        early stopping, otherwise the training loss with its penalties. None: never
+        before ``max_epochs``.""",
+    ),
+    "tol": (
+        "float, default=1e-4",
+        "Least improvement of the monitored loss that counts.",
+    ),
+    "n_members": (
+        "int, default=1",
+        """Networks that are trained together, each from its own seed and with its own
+        held-out rows; predictions are their mean.""",
+    ),
+    "warm_start": (
+        "bool, default=False",
+        """Whether ``fit`` starts from the weights of the last fit (with a fresh
+        optimizer and schedule) instead of new ones.""",
+    ),
+    "random_state": (
+        "int, RandomState instance or None, default=None",
+        """Source of the members' seeds, which fix initial weights, held-out rows, row
+        order and dropout. An int makes fits repeatable bit for bit.""",
+    ),
+    "verbose": (
+        "bool or int, default=False",
+        "Whether to show progress: a bar where rich is installed, otherwise lines.",
+    ),
+    "monitor": (
+        '{"off", "light", "full"}, default="light"',
+        """What ``history_`` tells about gradients: nothing, the norms in each epoch's
+        last update, or their mean over all updates. ``"full"`` also measures
+        ``train_score`` after every epoch.""",
+    ),
+    "callbacks": (
+        "list of skorch callbacks or None, default=None",
+        """Called as in skorch. They are used as they are, not copied, and see the
+        targets as the network does: class indices, standardized numbers.""",
+    ),
+    "device": (
+        "str, default='cpu'",
+        "Torch device to train and predict on.",
+    ),
+    "n_threads": (
+        "int or None, default=None",
+        """Torch threads during ``fit``; None leaves the number alone. The number
+        belongs to the process: while fits that set it overlap, the latest decides, and
+        the last to end restores what was there before.""",
+    ),
+}
+
+ATTRIBUTES = '''
+n_features_in_ : int
+    Number of features.
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the features, where ``X`` had string names.
+hidden_layer_sizes_ : tuple of int
+    Units of each hidden layer.
+activations_ : tuple of str
+    Activation of each hidden layer.
+dropouts_ : tuple of float
+    Dropout rate of each hidden layer.
+normalization_ : str or None
+    The normalization.
+n_outputs_ : int
+    Raw outputs of a network.
+loss_name_ : str
+    The loss that ``loss`` resolved to.
+n_iter_ : int
+    Epochs trained since the weights were initialized.
+best_epoch_ : int or ndarray of shape (n_members,)
+    Epoch (the first is 1) whose weights were kept; 0 stands for the initial ones.
+diverged_ : bool or ndarray of shape (n_members,)
+    Whether training met a number that is not finite. The network then holds its
+    last finite weights.
+history_ : DataFrame
+    One row for each member and epoch: ``train_loss`` (a mean over the epoch's
+    updates, without penalties), ``penalty``, ``valid_loss``, ``valid_score``
+    (accuracy or R squared), ``learning_rate`` (of the last update),
+    ``gradient_norm`` (before clipping) and ``gradient_norm_<layer>``; columns that
+    do not apply are absent.
+coefs_ : list of ndarray of shape (fan_in, fan_out)
+    Weights of each layer, with a leading member axis where ``n_members`` > 1.
+intercepts_ : list of ndarray of shape (fan_out,)
+    Biases of each layer, likewise.
+net_ : skorch.NeuralNet
+    The trained networks as a skorch net, made anew at every access.
+'''
+
+REFERENCES = '''
+.. [1] Goodfellow, Bengio and Courville 2016, Deep Learning, chapters 6 to 8.
+.. [2] Kingma and Ba 2015, Adam: a method for stochastic optimization, algorithm 1.
+.. [3] Ioffe and Szegedy 2015, Batch normalization, algorithms 1 and 2.
+.. [4] Ba, Kiros and Hinton 2016, Layer normalization, equation 3.
+.. [5] Srivastava et al. 2014, Dropout, section 4.
+.. [6] Loshchilov and Hutter 2019, Decoupled weight decay regularization,
+   algorithm 2.
+.. [7] Pascanu, Mikolov and Bengio 2013, On the difficulty of training recurrent
+   neural networks, algorithm 1.
+'''
+
+
+def documented(
+    own: Mapping[str, tuple[str, str]], attributes: str
+) -> Callable[[type[T]], type[T]]:
+    """Complete a class's docstring with what both estimators share.
+
+    Parameters
+    ----------
+    own : mapping
+        The class's own parameters: type line and description.
+    attributes : str
+        The class's own attributes.
+
+    Returns
+    -------
+    callable
+        A class decorator that replaces ``<parameters>``, ``<attributes>`` and
+        ``<references>``; parameters come in the order of the signature.
+    """
+
+    def decorate(cls: type[T]) -> type[T]:
+        described = {**PARAMETERS, **own}
+        names = list(inspect.signature(cls).parameters)
+        blocks = {
+            "<parameters>": "\n".join(_entry(n, *described[n]) for n in names),
+            "<attributes>": dedent(attributes).strip() + "\n" + ATTRIBUTES.strip(),
+            "<references>": REFERENCES.strip(),
+        }
+        text = dedent(cls.__doc__ or "")
+        for marker, block in blocks.items():
+            text = text.replace(marker, block)
+        cls.__doc__ = text
+        return cls
+
+    return decorate
+
+
+def _entry(name: str, kind: str, text: str) -> str:
+    lines = " ".join(text.split())
+    return f"{name} : {kind}\n{indent(lines, '    ')}"

@@ -1,0 +1,366 @@
+"""What a training run is given and what it carries: job, settings and record.
+
+A job describes one or many networks; everything that may differ between them is an
+array with a leading member axis. The record is all that changes from step to step.
+Both are plain arrays, so that to leave a member out, to continue later or to save
+is to slice or to copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sknnopt._architecture import Architecture
+from sknnopt._network import Layout, initial_weights
+from sknnopt.optimizers import initial_slots
+
+_WORD = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What all members of a batch must have in common.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Shape of the networks.
+    loss, optimizer, lr_schedule : str
+        Names in the registries.
+    batch_size : int
+        Rows in an update.
+    nesterov, shuffle, clip_per_tensor : bool
+        As the estimator's parameters.
+    monitor : {"off", "light", "full"}
+        How much is recorded of each epoch.
+    restore_best : bool
+        Whether members stop on, and return to, their best validation loss.
+    dtype : numpy dtype
+        Of all arithmetic.
+    device : str
+        A torch device.
+    """
+
+    architecture: Architecture
+    loss: str
+    optimizer: str
+    lr_schedule: str = "constant"
+    batch_size: int = 32
+    nesterov: bool = False
+    shuffle: bool = True
+    clip_per_tensor: bool = False
+    monitor: str = "light"
+    restore_best: bool = False
+    dtype: np.dtype = field(default_factory=lambda: np.dtype(np.float64))
+    device: str = "cpu"
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The dtype as torch names it."""
+        return torch.float32 if self.dtype == np.float32 else torch.float64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What may differ from member to member; axis 0 of every array is the member.
+
+    ``l1`` and ``l2`` have one column a layer (the output's last), ``dropout`` one a
+    hidden layer; all others are vectors. Infinity switches a threshold off.
+    """
+
+    learning_rate: np.ndarray
+    lr_decay: np.ndarray
+    warmup: np.ndarray
+    momentum: np.ndarray
+    weight_decay: np.ndarray
+    l1: np.ndarray
+    l2: np.ndarray
+    dropout: np.ndarray
+    clip_norm: np.ndarray
+    clip_value: np.ndarray
+    loss_parameter: np.ndarray
+    max_epochs: np.ndarray
+    patience: np.ndarray
+    tol: np.ndarray
+
+    @classmethod
+    def repeat(cls, members: int, **values: Any) -> Settings:
+        """Give every member the same values."""
+        return cls(
+            **{
+                name: np.repeat(np.asarray(value)[None], members, axis=0)
+                for name, value in values.items()
+            }
+        )
+
+    def take(self, members: np.ndarray) -> Settings:
+        """Return the settings of some of the members."""
+        return Settings(**{f.name: getattr(self, f.name)[members] for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table that one member trains on, or is validated on.
+
+    Parameters
+    ----------
+    index : ndarray of shape (n_rows,)
+        Rows of the table.
+    weight : ndarray of shape (n_rows,) or None
+        Their sample weights.
+    """
+
+    index: np.ndarray
+    weight: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Features and encoded target of the rows that members draw from.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_rows, n_features)
+        Features.
+    target : ndarray of shape (n_rows, n_targets)
+        Class indices, indicators, or standardized numbers.
+    """
+
+    X: Any
+    target: np.ndarray
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training run: what to train, on what, and how.
+
+    Parameters
+    ----------
+    kind : Kind
+        What the members share.
+    settings : Settings
+        What differs.
+    train : Table
+        Where the training rows are.
+    rows : sequence of Rows
+        Each member's training rows.
+    valid : Table or None
+        Where the validation rows are (often the same table).
+    held_out : sequence of Rows
+        Each member's validation rows; empty without a validation set.
+    n_epochs : int or None, default=None
+        Epochs to train now; None: each member's ``max_epochs``, which in any case
+        is the horizon of its learning-rate schedule.
+    """
+
+    kind: Kind
+    settings: Settings
+    train: Table
+    rows: Sequence[Rows]
+    valid: Table | None = None
+    held_out: Sequence[Rows] = ()
+    n_epochs: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, members: np.ndarray) -> Job:
+        """Return the job of some of the members."""
+        return replace(
+            self,
+            settings=self.settings.take(members),
+            rows=[self.rows[i] for i in members],
+            held_out=[self.held_out[i] for i in members] if self.held_out else (),
+        )
+
+
+@dataclass
+class Record:
+    """All that a run carries from step to step; axis 0 is the member.
+
+    Parameters
+    ----------
+    weights, best_weights : Tensor of shape (members, columns)
+        The networks as they are, and as they were at their best epoch.
+    slots : dict of Tensor
+        What the optimizer remembers.
+    updates, epochs, best_epoch, stale, plateau_stale : ndarray of int, (members,)
+        Updates and epochs done, the best epoch (1 is the first, 0 is none), epochs
+        since the monitored loss last improved, and the same for the schedule.
+    best_loss, plateau_best, plateau_factor : ndarray of float, (members,)
+        Best monitored loss, the same for the schedule, and the schedule's factor.
+    diverged : ndarray of bool, (members,)
+        Members that met a number that is not finite.
+    generators : list of numpy.random.Generator
+        Each member's own randomness.
+    """
+
+    weights: Tensor
+    best_weights: Tensor
+    slots: dict[str, Tensor]
+    updates: np.ndarray
+    epochs: np.ndarray
+    best_epoch: np.ndarray
+    stale: np.ndarray
+    plateau_stale: np.ndarray
+    best_loss: np.ndarray
+    plateau_best: np.ndarray
+    plateau_factor: np.ndarray
+    diverged: np.ndarray
+    generators: list[np.random.Generator]
+
+    @classmethod
+    def start(
+        cls,
+        kind: Kind,
+        weight_init: Sequence[str],
+        init_scale: float,
+        seeds: Sequence[int],
+    ) -> Record:
+        """Draw new networks, one a seed."""
+        generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
+        drawn = [
+            initial_weights(kind.architecture, weight_init, init_scale, generator)
+            for generator in generators
+        ]
+        return cls.from_weights(kind, np.stack(drawn), generators)
+
+    @classmethod
+    def from_weights(
+        cls, kind: Kind, weights: np.ndarray, generators: list[np.random.Generator]
+    ) -> Record:
+        """Start from given networks, with a fresh optimizer."""
+        members = len(weights)
+        flat = torch.tensor(weights, dtype=kind.torch_dtype, device=kind.device)
+        zeros = np.zeros(members, dtype=np.int64)
+        return cls(
+            weights=flat,
+            best_weights=flat.clone(),
+            slots=fresh_slots(kind, flat),
+            updates=zeros,
+            epochs=zeros.copy(),
+            best_epoch=zeros.copy(),
+            stale=zeros.copy(),
+            plateau_stale=zeros.copy(),
+            best_loss=np.full(members, np.inf),
+            plateau_best=np.full(members, np.inf),
+            plateau_factor=np.ones(members),
+            diverged=np.zeros(members, dtype=bool),
+            generators=generators,
+        )
+
+    def take(self, members: np.ndarray) -> Record:
+        """Return a copy of some of the members."""
+        where = torch.tensor(members, device=self.weights.device)
+        taken: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, Tensor):
+                taken[f.name] = value[where]
+            elif isinstance(value, dict):
+                taken[f.name] = {name: slot[where] for name, slot in value.items()}
+            elif isinstance(value, list):
+                taken[f.name] = [value[i] for i in members]
+            else:
+                taken[f.name] = value[members]
+        return Record(**taken)
+
+    def put(self, members: np.ndarray, part: Record) -> None:
+        """Write ``part`` over some of the members."""
+        where = torch.tensor(members, device=self.weights.device)
+        for f in fields(self):
+            mine, theirs = getattr(self, f.name), getattr(part, f.name)
+            if isinstance(mine, Tensor):
+                mine[where] = theirs
+            elif isinstance(mine, dict):
+                for name, slot in mine.items():
+                    slot[where] = theirs[name]
+            elif isinstance(mine, list):
+                for i, member in enumerate(members):
+                    mine[member] = theirs[i]
+            else:
+                mine[members] = theirs
+
+    def forget_best(self) -> None:
+        """Start early stopping and the schedule's plateau anew."""
+        self.best_loss[:] = np.inf
+        self.plateau_best[:] = np.inf
+        self.stale[:] = 0
+        self.plateau_stale[:] = 0
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Dump the record as numpy arrays, without the best weights.
+
+        Returns
+        -------
+        dict of ndarray
+            What :meth:`from_arrays` takes.
+        """
+        arrays = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, np.ndarray):
+                arrays[f.name] = value.copy()
+        arrays["weights"] = self.weights.cpu().numpy().copy()
+        for name, slot in self.slots.items():
+            arrays[f"slot:{name}"] = slot.cpu().numpy().copy()
+        arrays["generators"] = np.stack([_to_words(g) for g in self.generators])
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], kind: Kind) -> Record:
+        """Take up a run again from what :meth:`to_arrays` dumped."""
+        generators = [_from_words(words) for words in arrays["generators"]]
+        record = cls.from_weights(kind, arrays["weights"], generators)
+        for f in fields(cls):
+            if isinstance(getattr(record, f.name), np.ndarray):
+                setattr(record, f.name, arrays[f.name].copy())
+        dumped = {k[5:] for k in arrays if k.startswith("slot:")}
+        # A change of optimizer between two calls starts the new one afresh.
+        if dumped == set(record.slots):
+            for name, slot in record.slots.items():
+                dumped_slot = torch.tensor(arrays[f"slot:{name}"], device=slot.device)
+                slot.copy_(dumped_slot)
+        return record
+
+
+def fresh_slots(kind: Kind, flat: Tensor) -> dict[str, Tensor]:
+    """Return the optimizer's empty memory for networks ``flat``."""
+    n_trained = Layout.of(kind.architecture).n_trained
+    return initial_slots(kind.optimizer, flat[:, :n_trained])
+
+
+def _to_words(generator: np.random.Generator) -> np.ndarray:
+    """Write a PCG64 generator's state, 128-bit integers, as six words."""
+    state: dict[str, Any] = dict(generator.bit_generator.state)
+    inner = state["state"]
+    words = [
+        inner["state"] >> 64,
+        inner["state"] & _WORD,
+        inner["inc"] >> 64,
+        inner["inc"] & _WORD,
+        state["has_uint32"],
+        state["uinteger"],
+    ]
+    return np.array(words, dtype=np.uint64)
+
+
+def _from_words(words: np.ndarray) -> np.random.Generator:
+    high, low, inc_high, inc_low, has_uint32, uinteger = (int(word) for word in words)
+    bits = np.random.PCG64()
+    bits.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": high << 64 | low, "inc": inc_high << 64 | inc_low},
+        "has_uint32": has_uint32,
+        "uinteger": uinteger,
+    }
+    return np.random.Generator(bits)

@@ -1,0 +1,373 @@
+"""The training loop: epochs of updates for a batch of networks.
+
+Each member stops for itself, by its own patience or number of epochs or because its
+numbers are no longer finite, and then leaves the batch; the others go on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sknnopt._feed import Chunk, Epochs, Feed
+from sknnopt._job import Job, Record, fresh_slots
+from sknnopt._network import Layout, MemberNetwork, spread
+from sknnopt._scores import evaluate
+from sknnopt.clipping import (
+    clip_by_norm,
+    clip_by_norm_per_tensor,
+    clip_by_value,
+    gradient_norm,
+)
+from sknnopt.losses import LOSSES
+from sknnopt.optimizers import update
+from sknnopt.penalties import l1_gradient, l1_penalty, l2_gradient, l2_penalty
+from sknnopt.schedules import SCHEDULES, reduce_on_plateau, warmup
+
+#: Epochs without improvement before the plateau schedule acts, where early stopping
+#: is off; otherwise it acts at half of that patience, so that it comes first.
+_PLATEAU_PATIENCE = 10
+
+
+class BatchHooks(Protocol):
+    """What may be called in every step."""
+
+    def begin(self, batch: Chunk) -> None:
+        """Before the forward pass."""
+
+    def gradient(self, batch: Chunk) -> None:
+        """After the gradient is complete, before it is clipped."""
+
+    def end(self, batch: Chunk, raw: Tensor, loss: Tensor) -> None:
+        """After the update."""
+
+
+class Loop:
+    """Train the members of a job, epoch by epoch.
+
+    Parameters
+    ----------
+    job : Job
+        What to train.
+    record : Record
+        Where the run stands; updated in place while members live, and returned
+        whole by :meth:`result`.
+    hooks : BatchHooks or None, default=None
+        Called in every step; None costs nothing.
+    """
+
+    def __init__(
+        self, job: Job, record: Record, hooks: BatchHooks | None = None
+    ) -> None:
+        self.hooks = hooks
+        self._whole = record
+        self.live = np.arange(len(job))
+        n_epochs = job.settings.max_epochs if job.n_epochs is None else job.n_epochs
+        self._last_epoch = record.epochs + n_epochs
+        #: One dict of ``(members,)`` arrays an epoch.
+        self.history: list[dict[str, np.ndarray]] = []
+        self._attach(job, record)
+
+    def _attach(self, job: Job, record: Record) -> None:
+        """Lay out the tensors that steps work on, for the members that live."""
+        self.job, self.kind, self.record = job, job.kind, record
+        self.layout = Layout.of(job.kind.architecture)
+        self.module = MemberNetwork(job.kind.architecture, record.weights)
+        self.trained = record.weights[:, : self.layout.n_trained]
+        self.gradient = torch.zeros_like(self.trained)
+        self.module.share_gradient(self.gradient)
+        self.epochs = Epochs(job)
+        self.held_out = (
+            Feed(job.kind, job.valid, job.held_out)
+            if job.valid is not None and job.held_out
+            else None
+        )
+        self._loss = LOSSES[job.kind.loss].make
+        self._parameter = self._tensor(job.settings.loss_parameter)[:, None, None]
+        self._read_settings()
+
+    def _read_settings(self) -> None:
+        """Turn the settings into tensors that broadcast over the flat weights."""
+        settings = self.job.settings
+        self._momentum = self._tensor(settings.momentum)[:, None]
+        self._clip_norm = self._limit(settings.clip_norm)
+        self._clip_value = self._limit(settings.clip_value)
+        self._l1 = self._strength(settings.l1)
+        self._l2 = self._strength(settings.l2)
+        n_layers = len(self.kind.architecture.sizes) - 1
+        decay = np.repeat(settings.weight_decay[:, None], n_layers, axis=1)
+        self._decay = self._strength(decay)
+        # Row counts of every batch, as the reciprocal that the loss is scaled by.
+        feed, size = self.epochs.feed, self.epochs.batch_size
+        begun = np.arange(self.epochs.n_steps.max())[:, None] * size
+        rows = np.clip(feed.n_rows - begun, 0, size)
+        self._scale = self._tensor(1 / (np.maximum(rows, 1) * feed.mean_weight))
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.tensor(
+            array, dtype=self.kind.torch_dtype, device=self.kind.device
+        )
+
+    def _positions(self, mask: np.ndarray) -> Tensor:
+        # Explicit device: the user may have set another default.
+        return torch.from_numpy(np.flatnonzero(mask)).to(self.gradient.device)
+
+    def _limit(self, values: np.ndarray) -> Tensor | None:
+        return self._tensor(values)[:, None] if np.isfinite(values).any() else None
+
+    def _strength(self, values: np.ndarray) -> Tensor | None:
+        return self._tensor(spread(self.layout, values)) if values.any() else None
+
+    def epoch(self) -> dict[str, np.ndarray]:
+        """Train every living member for one epoch and measure it.
+
+        Returns
+        -------
+        dict of ndarray of shape (members,)
+            The epoch's line of history.
+        """
+        self._before = self.record.weights.clone()
+        self._norms = _Norms(self.layout, self.kind.monitor, self.epochs.n_steps)
+        rates, counts = self._rates()
+        total = torch.zeros_like(self._parameter[:, 0, 0])
+        self.module.train()
+        for step, batch in self.epochs(self.record.generators):
+            total += self._step(step, batch, rates[step], counts[step])
+        self.record.updates += self.epochs.n_steps
+        self.record.epochs += 1
+        feed = self.epochs.feed
+        loss = total.cpu().numpy() / (feed.n_rows * feed.mean_weight)
+        last = np.maximum(self.epochs.n_steps - 1, 0)
+        used = rates.cpu().numpy()[last, np.arange(len(last)), 0]
+        return self._measured(loss, used)
+
+    def _step(self, step: int, batch: Chunk, rate: Tensor, count: Tensor) -> Tensor:
+        """Do one update; return each member's summed loss."""
+        hooks = self.hooks
+        if hooks is not None:
+            hooks.begin(batch)
+        raw = self.module(batch.X, batch.masks, batch.present)
+        losses = self._loss(raw, batch.target, self._parameter)
+        if batch.weight is not None:
+            losses = losses * batch.weight
+        sums = losses.sum(1)
+        self.gradient.zero_()
+        (sums * self._scale[step]).sum().backward()
+        if self._l1 is not None:
+            self.gradient += l1_gradient(self.trained, self._l1)
+        if self._l2 is not None:
+            self.gradient += l2_gradient(self.trained, self._l2)
+        if hooks is not None:
+            hooks.gradient(batch)
+        self._norms.read(step, self.gradient)
+        self._clip()
+        self._update(step, rate, count)
+        if hooks is not None:
+            hooks.end(batch, raw.detach(), sums.detach())
+        return sums.detach()
+
+    def _clip(self) -> None:
+        if self._clip_value is not None:
+            clip_by_value(self.gradient, self._clip_value)
+        if self._clip_norm is None:
+            return
+        if self.kind.clip_per_tensor:
+            slices = [segment.columns for segment in self.layout.trained]
+            clip_by_norm_per_tensor(self.gradient, self._clip_norm, slices)
+        else:
+            clip_by_norm(self.gradient, self._clip_norm)
+
+    def _update(self, step: int, rate: Tensor, count: Tensor) -> None:
+        arguments: dict[str, Any] = {
+            "gradient": self.gradient,
+            "step": count,
+            "learning_rate": rate,
+            "weight_decay": self._decay,
+            "momentum": self._momentum,
+        }
+        slots = self.record.slots
+        optimizer, nesterov = self.kind.optimizer, self.kind.nesterov
+        if (self.epochs.n_steps > step).all():
+            update(optimizer, self.trained, slots=slots, nesterov=nesterov, **arguments)
+            return
+        # Some members have no row left in this epoch: the others' update alone.
+        busy = self._positions(self.epochs.n_steps > step)
+        weights = self.trained[busy]
+        part = {name: slot[busy] for name, slot in slots.items()}
+        taken = {k: v if v is None else v[busy] for k, v in arguments.items()}
+        update(optimizer, weights, slots=part, nesterov=nesterov, **taken)
+        self.trained[busy] = weights
+        for name, slot in slots.items():
+            slot[busy] = part[name]
+
+    def _rates(self) -> tuple[Tensor, Tensor]:
+        """Return learning rates and update counts, ``(steps, members, 1)``."""
+        settings, n_steps = self.job.settings, self.epochs.n_steps[:, None]
+        done = self.record.updates[:, None] + np.arange(n_steps.max(), dtype=float)
+        make = SCHEDULES[self.kind.lr_schedule].make
+        horizon = n_steps * settings.max_epochs[:, None]
+        factor = make(done, horizon, settings.lr_decay[:, None])
+        factor = factor * warmup(done, n_steps * settings.warmup[:, None])
+        base = settings.learning_rate * self.record.plateau_factor
+        rates = self._tensor((base[:, None] * factor).T[..., None])
+        return rates, self._tensor((done + 1).T[..., None])
+
+    @torch.no_grad()
+    def _measured(self, loss: np.ndarray, rate: np.ndarray) -> dict[str, np.ndarray]:
+        line = {
+            "member": self.live,
+            "epoch": self.record.epochs.copy(),
+            "train_loss": loss,
+            "learning_rate": rate,
+        }
+        if self._l1 is not None or self._l2 is not None:
+            line["penalty"] = self._penalty()
+        if self.kind.monitor == "full":
+            line["train_score"] = self._evaluated(self.epochs.feed)[1]
+        if self.held_out is not None:
+            line["valid_loss"], line["valid_score"] = self._evaluated(self.held_out)
+        line.update(self._norms.columns())
+        self.history.append(line)
+        return line
+
+    def _penalty(self) -> np.ndarray:
+        total = np.zeros(len(self.live))
+        if self._l1 is not None:
+            total += l1_penalty(self.trained, self._l1).cpu().numpy()
+        if self._l2 is not None:
+            total += l2_penalty(self.trained, self._l2).cpu().numpy()
+        return total
+
+    def _evaluated(self, feed: Feed) -> tuple[np.ndarray, np.ndarray]:
+        loss, score = evaluate(self.module, feed, self.kind.loss, self._parameter)
+        return loss.cpu().numpy(), score.cpu().numpy()
+
+    def settle(self, line: dict[str, np.ndarray], stop_all: bool = False) -> bool:
+        """Judge the epoch: keep what is best, let members go that have ended.
+
+        Parameters
+        ----------
+        line : dict
+            What :meth:`epoch` returned.
+        stop_all : bool, default=False
+            Whether a callback asked for the end.
+
+        Returns
+        -------
+        bool
+            Whether any member goes on.
+        """
+        record, settings = self.record, self.job.settings
+        if self.kind.restore_best:
+            monitored = line["valid_loss"]
+        else:
+            monitored = line["train_loss"] + line.get("penalty", 0.0)
+        diverged = self._return_diverged(line)
+        improved = monitored < record.best_loss - settings.tol
+        record.stale = np.where(improved, 0, record.stale + 1)
+        better = (monitored < record.best_loss) & ~diverged
+        record.best_loss = np.where(better, monitored, record.best_loss)
+        record.best_epoch = np.where(better, record.epochs, record.best_epoch)
+        if self.kind.restore_best and better.any():
+            where = self._positions(better)
+            record.best_weights[where] = record.weights[where]
+        self._adapt_to_plateau(monitored)
+        ended = diverged | (record.stale >= settings.patience)
+        ended |= (record.epochs >= self._last_epoch) | stop_all
+        self._release(ended)
+        return not ended.all()
+
+    def _return_diverged(self, line: dict[str, np.ndarray]) -> np.ndarray:
+        """Take members with a number that is not finite back to before the epoch."""
+        finite = torch.isfinite(self.record.weights).all(1).cpu().numpy()
+        finite &= np.isfinite(line["train_loss"])
+        finite &= np.isfinite(line.get("valid_loss", 0.0))
+        if not finite.all():
+            where = self._positions(~finite)
+            self.record.weights[where] = self._before[where]
+            fresh = fresh_slots(self.kind, self.record.weights)
+            for name, slot in self.record.slots.items():
+                slot[where] = fresh[name][where]
+            self.record.diverged = self.record.diverged | ~finite
+        return ~finite
+
+    def _adapt_to_plateau(self, monitored: np.ndarray) -> None:
+        if not SCHEDULES[self.kind.lr_schedule].on_plateau:
+            return
+        record, settings = self.record, self.job.settings
+        patience = np.maximum(1, settings.patience // 2)
+        record.plateau_best, record.plateau_stale, record.plateau_factor = (
+            reduce_on_plateau(
+                monitored,
+                record.plateau_best,
+                record.plateau_stale,
+                record.plateau_factor,
+                patience=np.minimum(patience, _PLATEAU_PATIENCE),
+                decay=settings.lr_decay,
+                tol=settings.tol,
+            )
+        )
+
+    def _release(self, ended: np.ndarray) -> None:
+        """Write the state of the ended members back and go on without them."""
+        if not ended.any():
+            return
+        if ended.all() and self.record is self._whole:
+            return
+        gone, left = np.flatnonzero(ended), np.flatnonzero(~ended)
+        if self.record is not self._whole:
+            self._whole.put(self.live[gone], self.record.take(gone))
+        self.live, self._last_epoch = self.live[left], self._last_epoch[left]
+        if len(left):
+            self._attach(self.job.take(left), self.record.take(left))
+
+    def result(self) -> Record:
+        """Return all members' state, each at its best where that was kept."""
+        if self.kind.restore_best:
+            self._whole.weights.copy_(self._whole.best_weights)
+        return self._whole
+
+
+class _Norms:
+    """Gradient norms of an epoch: of its last step, or the mean over its steps."""
+
+    def __init__(self, layout: Layout, monitor: str, n_steps: np.ndarray) -> None:
+        self.monitor, self.n_steps = monitor, n_steps
+        n_layers = len(layout.of_kind("weight"))
+        self._columns = [_of_layer(layout, layer) for layer in range(n_layers)]
+        self._last = set((n_steps - 1).tolist())
+        self._sum: Tensor | None = None
+
+    def read(self, step: int, gradient: Tensor) -> None:
+        """Take in the gradient of a step, where it is asked for."""
+        if self.monitor == "off":
+            return
+        if self.monitor == "light" and step not in self._last:
+            return
+        layers = [gradient_norm(gradient[:, columns]) for columns in self._columns]
+        norms = torch.cat([gradient_norm(gradient), *layers], 1)
+        wanted = self.n_steps > step if self.monitor == "full" else self._is_last(step)
+        if not wanted.all():
+            norms = norms * torch.from_numpy(wanted[:, None]).to(norms)
+        self._sum = norms if self._sum is None else self._sum + norms
+
+    def _is_last(self, step: int) -> np.ndarray:
+        is_last: np.ndarray = self.n_steps - 1 == step
+        return is_last
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the norms as columns of history: the network's and each layer's."""
+        if self._sum is None:
+            return {}
+        count = self.n_steps if self.monitor == "full" else np.ones(len(self.n_steps))
+        norms = self._sum.cpu().numpy() / count[:, None]
+        layers = [f"gradient_norm_{layer}" for layer in range(norms.shape[1] - 1)]
+        return dict(zip(["gradient_norm", *layers], norms.T, strict=True))
+
+
+def _of_layer(layout: Layout, layer: int) -> slice:
+    parts = [segment for segment in layout.trained if segment.layer == layer]
+    return slice(parts[0].start, parts[-1].stop)

@@ -1,0 +1,219 @@
+"""From an estimator's parameters to what a training run needs.
+
+Every ``"auto"`` is resolved here, and here only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sknnopt._architecture import Architecture, hidden_sizes, per_layer
+from sknnopt._job import Kind, Settings
+from sknnopt.losses import LOSSES
+from sknnopt.optimizers import OPTIMIZERS
+
+#: Up to this many rows, ``batch_size="auto"`` is the full batch.
+FULL_BATCH_ROWS = 200
+#: From this many rows on, ``early_stopping="auto"`` is on.
+EARLY_STOPPING_ROWS = 500
+_SMALLEST_BATCH, _LARGEST_BATCH = 32, 256
+_ROWS_PER_BATCH_ROW = 50
+#: Stands for "no limit" where a number of epochs is asked for.
+_FOREVER = np.iinfo(np.int64).max // 4
+
+
+def check_layers(estimator: Any) -> tuple[int, ...]:
+    """Check all per-layer parameters, before any data are looked at.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose parameters are read.
+
+    Returns
+    -------
+    tuple of int
+        Units of each hidden layer.
+
+    Raises
+    ------
+    ValueError
+        If one is wrong; the message names it.
+    """
+    sizes = hidden_sizes(
+        estimator.hidden_layer_sizes, estimator.n_layers, estimator.n_units
+    )
+    for name in ("activation", "dropout"):
+        per_layer(name, getattr(estimator, name), len(sizes))
+    for name in ("weight_init", "l1", "l2"):
+        per_layer(name, getattr(estimator, name), len(sizes) + 1)
+    return sizes
+
+
+def batch_size(value: Any, n_rows: int) -> int:
+    """Resolve ``batch_size``; ``"auto"`` grows with the table.
+
+    Parameters
+    ----------
+    value : int or "auto"
+        The parameter.
+    n_rows : int
+        Training rows.
+
+    Returns
+    -------
+    int
+        All rows up to 200; beyond, the power of two nearest to a fiftieth of the
+        rows, between 32 and 256.
+    """
+    if not isinstance(value, str):
+        return min(int(value), n_rows)
+    if n_rows <= FULL_BATCH_ROWS:
+        return n_rows
+    nearest = 2 ** round(np.log2(n_rows / _ROWS_PER_BATCH_ROW))
+    return int(np.clip(nearest, _SMALLEST_BATCH, _LARGEST_BATCH))
+
+
+def stops_early(value: Any, n_rows: int, *, is_given: bool) -> bool:
+    """Resolve ``early_stopping``.
+
+    Parameters
+    ----------
+    value : bool or "auto"
+        The parameter.
+    n_rows : int
+        Rows given to ``fit``.
+    is_given : bool
+        Whether the user gave a validation set.
+
+    Returns
+    -------
+    bool
+        ``"auto"`` is on from 500 rows, or with a validation set.
+    """
+    if isinstance(value, str):
+        return is_given or n_rows >= EARLY_STOPPING_ROWS
+    return bool(value)
+
+
+def make_architecture(estimator: Any, n_inputs: int, n_outputs: int) -> Architecture:
+    """Return the shape of the networks that ``estimator`` describes.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose parameters are read.
+    n_inputs, n_outputs : int
+        Features in, raw outputs out.
+
+    Returns
+    -------
+    Architecture
+        The shape.
+    """
+    sizes = check_layers(estimator)
+    activations = per_layer("activation", estimator.activation, len(sizes))
+    return Architecture(
+        n_inputs, sizes, n_outputs, activations, estimator.normalization
+    )
+
+
+def make_kind(
+    estimator: Any,
+    architecture: Architecture,
+    loss: str,
+    *,
+    n_rows: int,
+    dtype: np.dtype,
+    restore_best: bool,
+) -> Kind:
+    """Return what all members of the estimator's batch share.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose parameters are read.
+    architecture : Architecture
+        Shape of the networks.
+    loss : str
+        The resolved loss.
+    n_rows : int
+        Training rows, for ``batch_size="auto"``.
+    dtype : numpy dtype
+        Of the features, and so of all arithmetic.
+    restore_best : bool
+        Whether members stop on their validation loss.
+
+    Returns
+    -------
+    Kind
+        The common part of the job.
+    """
+    return Kind(
+        architecture=architecture,
+        loss=loss,
+        optimizer=str(estimator.optimizer),
+        lr_schedule=str(estimator.lr_schedule),
+        batch_size=batch_size(estimator.batch_size, n_rows),
+        nesterov=bool(estimator.nesterov),
+        shuffle=bool(estimator.shuffle),
+        clip_per_tensor=bool(estimator.clip_norm_per_tensor),
+        monitor=str(estimator.monitor),
+        restore_best=restore_best,
+        dtype=np.dtype(dtype),
+        device=str(estimator.device),
+    )
+
+
+def make_settings(
+    estimator: Any, architecture: Architecture, loss: str, members: int
+) -> Settings:
+    """Return what may differ between members, here the same for each.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose parameters are read.
+    architecture : Architecture
+        Shape of the networks.
+    loss : str
+        The resolved loss.
+    members : int
+        How many networks.
+
+    Returns
+    -------
+    Settings
+        Arrays with a leading member axis.
+    """
+    optimizer = OPTIMIZERS[estimator.optimizer]
+    parameter = LOSSES[loss].parameter
+    depth = len(architecture.hidden)
+    patience = estimator.n_iter_no_change
+    return Settings.repeat(
+        members,
+        learning_rate=_or_auto(estimator.learning_rate, optimizer.learning_rate),
+        lr_decay=float(estimator.lr_decay),
+        warmup=float(estimator.warmup),
+        momentum=float(estimator.momentum),
+        weight_decay=_or_auto(estimator.weight_decay, optimizer.weight_decay),
+        l1=np.array(per_layer("l1", estimator.l1, depth + 1), dtype=float),
+        l2=np.array(per_layer("l2", estimator.l2, depth + 1), dtype=float),
+        dropout=np.array(per_layer("dropout", estimator.dropout, depth), dtype=float),
+        clip_norm=_limit(estimator.clip_norm),
+        clip_value=_limit(estimator.clip_value),
+        loss_parameter=0.0 if parameter is None else float(getattr(estimator, parameter)),
+        max_epochs=int(estimator.max_epochs),
+        patience=_FOREVER if patience is None else int(patience),
+        tol=float(estimator.tol),
+    )
+
+
+def _or_auto(value: Any, automatic: float) -> float:
+    return automatic if isinstance(value, str) else float(value)
+
+
+def _limit(value: float | None) -> float:
+    return np.inf if value is None else float(value)

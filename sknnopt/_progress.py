@@ -1,0 +1,68 @@
+"""What a fit shows while it runs: a bar where rich is installed, else lines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from skorch.callbacks import Callback
+
+_SHOWN = ("train_loss", "valid_loss", "valid_score")
+
+
+class _Lines(Callback):
+    """Print one line an epoch."""
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Print the epoch's numbers."""
+        print(_text(net.history[-1]))
+
+
+class _Bar(Callback):
+    """Advance a rich progress bar by one an epoch."""
+
+    def __init__(self, progress: Any, n_epochs: int) -> None:
+        self.progress = progress
+        self.task = progress.add_task("", total=n_epochs)
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Advance the bar and show the epoch's numbers."""
+        self.progress.update(self.task, advance=1, description=_text(net.history[-1]))
+
+
+@contextmanager
+def progress_callbacks(verbose: bool | int, n_epochs: int) -> Iterator[list[Callback]]:
+    """Give the callbacks that report on a fit.
+
+    Parameters
+    ----------
+    verbose : bool or int
+        False or 0: none.
+    n_epochs : int
+        The most epochs that the fit may take.
+
+    Yields
+    ------
+    list of skorch callbacks
+        None, a progress bar, or a printer of lines.
+    """
+    if not verbose:
+        yield []
+        return
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    except ImportError:
+        yield [_Lines()]
+        return
+    columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
+    # Progress goes to standard error, as in tqdm: output may be redirected.
+    with Progress(*columns, console=Console(file=sys.stderr)) as progress:
+        yield [_Bar(progress, n_epochs)]
+
+
+def _text(row: Any) -> str:
+    numbers = [f"{name} {row[name]:.4f}" for name in _SHOWN if name in row]
+    return "  ".join([f"epoch {row['epoch']}", *numbers])

@@ -1,0 +1,74 @@
+"""The rows that are held out for early stopping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+
+
+def held_out_rows(
+    validation_fraction: Any, X: Any, y: np.ndarray, *, stratify: bool, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split the rows into those to train on and those to validate on.
+
+    Parameters
+    ----------
+    validation_fraction : float or splitter
+        Share of the rows to hold out, or a scikit-learn splitter whose first split
+        is taken.
+    X : ndarray or sparse matrix of shape (n_rows, n_features)
+        Features; for the splitter.
+    y : ndarray of shape (n_rows,) or (n_rows, n_targets)
+        Encoded target.
+    stratify : bool
+        Whether ``y`` holds class indices to stratify by, where that is possible.
+    seed : int
+        The member's own seed.
+
+    Returns
+    -------
+    train, valid : ndarray of int
+        Row numbers.
+
+    Raises
+    ------
+    ValueError
+        If a part would be empty.
+    """
+    n_rows = X.shape[0]
+    if n_rows < 2:
+        raise ValueError(
+            f"Early stopping needs rows to hold out, got n_samples={n_rows}. Set "
+            "early_stopping=False, or give more rows."
+        )
+    if hasattr(validation_fraction, "split"):
+        train, valid = next(iter(validation_fraction.split(X, y)))
+    else:
+        train, valid = _shuffled(validation_fraction, y, stratify, seed)
+    if len(train) == 0 or len(valid) == 0:
+        raise ValueError(
+            f"The 'validation_fraction' parameter ({validation_fraction!r}) leaves "
+            f"{len(train)} rows to train and {len(valid)} to validate on; both must "
+            "have at least one."
+        )
+    return np.sort(train), np.sort(valid)
+
+
+def _shuffled(
+    fraction: float, y: np.ndarray, stratify: bool, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    n_valid = int(np.clip(round(fraction * len(y)), 1, len(y) - 1))
+    splitter = ShuffleSplit
+    if stratify:
+        counts = np.bincount(y)
+        n_classes = np.count_nonzero(counts)
+        # Every class must fall on both sides; a search may hand over a fold where
+        # none can, and must not fail for it.
+        fits = counts[counts > 0].min() >= 2 and n_classes > 1
+        if fits and n_classes <= min(n_valid, len(y) - n_valid):
+            splitter = StratifiedShuffleSplit
+    split = splitter(n_splits=1, test_size=n_valid, random_state=seed)
+    train, valid = next(iter(split.split(np.empty((len(y), 1)), y)))
+    return train, valid

@@ -1,0 +1,372 @@
+"""The skorch net around a batch of networks.
+
+skorch gives the seams that users know: ``history``, callbacks, ``on_grad_computed``,
+``forward``. Its DataLoader and per-batch bookkeeping cost several times the
+arithmetic of a small network, so the epochs are walked by :mod:`sknnopt._loop`, and
+a per-batch hook is called only where a callback overrides it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, LRScheduler
+from skorch.dataset import Dataset, unpack_data
+from torch import Tensor, nn
+
+from sknnopt._feed import Chunk
+from sknnopt._job import Job, Kind, Record, Rows, Table
+from sknnopt._loop import Loop
+from sknnopt._network import MemberNetwork
+from sknnopt.losses import LOSSES
+
+#: Rows that pass through the network at once in ``forward`` and ``predict``.
+_ROWS_AT_ONCE = 8192
+
+
+class MemberLoss(nn.Module):
+    """A loss of the registry as a torch module: one value a row.
+
+    Parameters
+    ----------
+    loss : str
+        Name in ``LOSSES``.
+    parameter : Tensor of shape (members, 1, 1)
+        Label smoothing, Huber's delta or the quantile.
+    """
+
+    def __init__(self, loss: str, parameter: Tensor) -> None:
+        super().__init__()
+        self.loss, self.parameter = loss, parameter
+
+    def forward(self, raw: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of each row, ``(members, rows)``."""
+        losses: Tensor = LOSSES[self.loss].make(raw, target, self.parameter)
+        return losses
+
+
+class MemberOptimizer:
+    """What skorch and its callbacks expect to find as ``optimizer_``.
+
+    The update is a function over the flat weights; this shows what it remembers.
+
+    Parameters
+    ----------
+    record : Record
+        The run's state.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        #: As in torch, for callbacks that read the learning rate.
+        self.param_groups: list[dict[str, Any]] = [{"lr": np.nan}]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the optimizer's memory, ``(members, ...)`` each."""
+        return dict(self.record.slots)
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Copy ``state`` over the optimizer's memory."""
+        for name, slot in self.record.slots.items():
+            slot.copy_(state[name])
+
+
+class MemberNet(NeuralNet):
+    """A skorch net of networks that train, and predict, together.
+
+    Parameters
+    ----------
+    kind : Kind
+        What the networks share.
+    record : Record
+        Their numbers, which the module's parameters are views of.
+    loss_parameter : ndarray of shape (members,)
+        Label smoothing, Huber's delta or the quantile.
+    callbacks : list or None, default=None
+        skorch callbacks.
+    verbose : int, default=0
+        What skorch's own callbacks read.
+
+    Notes
+    -----
+    It trains on a :class:`~sknnopt._job.Job`, by :meth:`train`; ``fit`` on raw data
+    is the estimator's. What it predicts is the mean over the members.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        record: Record,
+        loss_parameter: np.ndarray,
+        callbacks: Sequence[Any] | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            MemberNetwork,
+            MemberLoss,
+            optimizer=MemberOptimizer,
+            callbacks=callbacks,
+            train_split=None,
+            predict_nonlinearity=None,
+            batch_size=kind.batch_size,
+            verbose=verbose,
+            device=kind.device,
+            use_caching=False,
+        )
+        self.kind = kind
+        self.record = record
+        self.loss_parameter = loss_parameter
+
+    @classmethod
+    def fitted(
+        cls, kind: Kind, record: Record, history: dict[str, np.ndarray]
+    ) -> MemberNet:
+        """Return a net for networks that were trained before.
+
+        Parameters
+        ----------
+        kind : Kind
+            What the networks share.
+        record : Record
+            Their numbers.
+        history : dict of ndarray
+            Columns, with one entry for each member and epoch.
+
+        Returns
+        -------
+        MemberNet
+            Ready to predict.
+        """
+        net = cls(kind, record, np.zeros(len(record.epochs))).initialize()
+        names = [name for name in history if name not in ("member", "epoch")]
+        for epoch in np.unique(history["epoch"]):
+            net.history.new_epoch()
+            net.history.record("epoch", int(epoch))
+            is_now = history["epoch"] == epoch
+            for name in names:
+                net.history.record(name, float(history[name][is_now].mean()))
+        return net
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        # The loop writes the history itself.
+        return []
+
+    def initialize_module(self) -> MemberNet:
+        """Make ``module_``, whose parameters are views of the record's weights."""
+        self.module_ = MemberNetwork(self.kind.architecture, self.record.weights)
+        return self
+
+    def initialize_criterion(self) -> MemberNet:
+        """Make ``criterion_``."""
+        parameter = torch.tensor(
+            self.loss_parameter, dtype=self.kind.torch_dtype, device=self.kind.device
+        )
+        self.criterion_ = MemberLoss(self.kind.loss, parameter[:, None, None])
+        return self
+
+    def initialize_optimizer(self, triggered_directly: Any = None) -> MemberNet:
+        """Make ``optimizer_``."""
+        self.optimizer_ = MemberOptimizer(self.record)
+        return self
+
+    def initialize_callbacks(self) -> MemberNet:
+        """Take up the callbacks and note which per-batch hooks they override."""
+        super().initialize_callbacks()
+        for name, callback in self.callbacks_:
+            if isinstance(callback, LRScheduler):
+                raise ValueError(
+                    f"The 'callbacks' parameter holds a skorch LRScheduler ({name!r}), "
+                    "which needs a torch optimizer. Use the 'lr_schedule' parameter: "
+                    "'exponential', 'step', 'cosine', 'one_cycle' or "
+                    "'reduce_on_plateau'."
+                )
+        return self
+
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> MemberNet:
+        """Refuse: data are checked and encoded by the estimator that holds the net."""
+        raise NotImplementedError(
+            "This net belongs to an estimator: call the estimator's fit or "
+            "partial_fit, with warm_start=True to go on from these weights."
+        )
+
+    def train(self, job: Job) -> list[dict[str, np.ndarray]]:
+        """Train the networks of ``job`` from where ``record`` stands.
+
+        Parameters
+        ----------
+        job : Job
+            One member for each of the record's.
+
+        Returns
+        -------
+        list of dict of ndarray
+            The history: for each epoch its columns, over the members alive in it.
+        """
+        self.initialize()
+        self.notify("on_train_begin", X=job.train.X, y=job.train.target)
+        history = self.fit_loop(job)
+        self.notify("on_train_end", X=job.train.X, y=job.train.target)
+        return history
+
+    def fit_loop(
+        self, X: Job, y: Any = None, epochs: int | None = None, **fit_params: Any
+    ) -> list[dict[str, np.ndarray]]:
+        """Walk the epochs until every member has stopped."""
+        datasets = self._datasets(X)
+        hooks = _CallbackHooks(self)
+        loop = Loop(X, self.record, hooks if hooks.any else None)
+        goes_on = True
+        while goes_on:
+            began = time.perf_counter()
+            self.module_ = loop.module
+            self.history.new_epoch()
+            self.notify("on_epoch_begin", **datasets)
+            line = loop.epoch()
+            self._record(line, time.perf_counter() - began)
+            goes_on = loop.settle(line, stop_all=self._is_stopped(datasets))
+        self.record = loop.result()
+        # What the networks ended with, whoever left the batch when.
+        self.module_ = MemberNetwork(self.kind.architecture, self.record.weights)
+        self._add_records_of_callbacks(loop.history)
+        return loop.history
+
+    def _add_records_of_callbacks(self, lines: list[dict[str, np.ndarray]]) -> None:
+        """Copy what callbacks wrote, such as a score, into the history's lines."""
+        for line, row in zip(lines, self.history, strict=True):
+            for name, value in row.items():
+                is_number = isinstance(value, (bool, int, float, np.number))
+                if is_number and name not in line and name != "dur":
+                    line[name] = np.full(len(line["member"]), float(value))
+
+    def _record(self, line: dict[str, np.ndarray], seconds: float) -> None:
+        """Write the members' means into skorch's history."""
+        self.history.record("epoch", int(line["epoch"].max()))
+        for name, values in line.items():
+            if name not in ("member", "epoch"):
+                self.history.record(name, float(values.mean()))
+        self.history.record("dur", seconds)
+        self.optimizer_.param_groups[0]["lr"] = float(line["learning_rate"].mean())
+
+    def _is_stopped(self, datasets: dict[str, Any]) -> bool:
+        """Notify of the epoch's end; skorch's callbacks stop by KeyboardInterrupt."""
+        if not self.callbacks_:
+            return False
+        try:
+            self.notify("on_epoch_end", **datasets)
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    def _datasets(self, job: Job) -> dict[str, Dataset | None]:
+        """Return the first member's rows as callbacks expect to receive them."""
+        if not self.callbacks_:
+            return {"dataset_train": None, "dataset_valid": None}
+        train = _dataset(job.train, job.rows[0])
+        valid = None
+        if job.valid is not None and job.held_out:
+            valid = _dataset(job.valid, job.held_out[0])
+        return {"dataset_train": train, "dataset_valid": valid}
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Iterator[Any]:
+        """Yield slices of the arrays in memory."""
+        X, y = dataset.X, dataset.y
+        for start in range(0, len(dataset), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            yield X[rows], None if y is None else y[rows]
+
+    def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
+        """Return the prediction for one batch, the mean over the members."""
+        self.check_is_fitted()
+        X, _ = unpack_data(batch)
+        with torch.set_grad_enabled(training):
+            self._set_training(training)
+            return self.infer(X)
+
+    def infer(self, x: Any, **fit_params: Any) -> Tensor:
+        """Return probabilities, or values in the network's own units."""
+        array = np.asarray(x.toarray() if hasattr(x, "toarray") else x)
+        tensor = torch.tensor(
+            array, dtype=self.kind.torch_dtype, device=self.kind.device
+        )
+        respond = LOSSES[self.kind.loss].respond
+        response: Tensor = respond(self.module_(tensor)).mean(0)
+        return response
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the mean response; with one sigmoid, both classes' probabilities."""
+        response: np.ndarray = super().predict_proba(X)
+        is_sigmoid = self.kind.loss == "binary_cross_entropy"
+        if is_sigmoid and response.shape[1] == 1:
+            return np.hstack([1 - response, response])
+        return response
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the class index, or values in the network's own units."""
+        response = self.predict_proba(X)
+        if LOSSES[self.kind.loss].task == "classification":
+            return response.argmax(axis=1)
+        return response
+
+
+class _CallbackHooks:
+    """The per-batch hooks that the net's callbacks override, and only these."""
+
+    def __init__(self, net: MemberNet) -> None:
+        self.net = net
+        self._begin = _overriding(net, "on_batch_begin")
+        self._gradient = _overriding(net, "on_grad_computed")
+        self._end = _overriding(net, "on_batch_end")
+        self.any = bool(self._begin or self._gradient or self._end)
+
+    def begin(self, batch: Chunk) -> None:
+        for callback in self._begin:
+            callback.on_batch_begin(self.net, batch=_pair(batch), training=True)
+
+    def gradient(self, batch: Chunk) -> None:
+        module = self.net.module_
+        views = [parameter.grad for parameter in module.parameters()]
+        X, y = _pair(batch)
+        for callback in self._gradient:
+            named = list(module.named_parameters())
+            callback.on_grad_computed(
+                self.net, named, X=X, y=y, batch=(X, y), training=True
+            )
+        for parameter, view in zip(module.parameters(), views, strict=True):
+            # A callback may have set another tensor instead of changing this one.
+            if parameter.grad is not view:
+                view.copy_(torch.zeros_like(view) if parameter.grad is None else parameter.grad)
+                parameter.grad = view
+
+    def end(self, batch: Chunk, raw: Tensor, loss: Tensor) -> None:
+        for callback in self._end:
+            callback.on_batch_end(
+                self.net,
+                batch=_pair(batch),
+                training=True,
+                y_pred=raw,
+                loss=loss,
+            )
+
+
+def _pair(batch: Chunk) -> tuple[Tensor, Tensor]:
+    return batch.X, batch.target
+
+
+def _overriding(net: MemberNet, hook: str) -> list[Callback]:
+    default = getattr(Callback, hook)
+    return [
+        callback
+        for _, callback in net.callbacks_
+        if getattr(type(callback), hook, default) is not default
+    ]
+
+
+def _dataset(table: Table, rows: Rows) -> Dataset:
+    target = table.target[rows.index]
+    return Dataset(table.X[rows.index], target[:, 0] if target.shape[1] == 1 else target)

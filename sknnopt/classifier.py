@@ -1,0 +1,384 @@
+"""The classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import (
+    check_classification_targets,
+    type_of_target,
+    unique_labels,
+)
+from sklearn.utils.validation import column_or_1d
+
+from sknnopt._architecture import DEFAULT_N_LAYERS, DEFAULT_N_UNITS
+from sknnopt._base import BaseOptimizedMLP
+from sknnopt._docstrings import documented
+
+_LOSSES = ("auto", "binary_cross_entropy", "categorical_cross_entropy")
+_OWN_PARAMETERS = {
+    "loss": (
+        '{"auto", "binary_cross_entropy", "categorical_cross_entropy"}, default="auto"',
+        """Loss, and with it the head. ``"auto"``: one sigmoid with binary
+        cross-entropy for two classes, softmax with categorical cross-entropy for more,
+        a sigmoid for each label of a multilabel target.""",
+    ),
+    "label_smoothing": (
+        "float, default=0.0",
+        """Share of the target, in [0, 1), that is spread evenly over the classes.""",
+    ),
+    "class_weight": (
+        'dict, "balanced" or None, default=None',
+        """Weights of the classes, multiplied into the sample weights. ``"balanced"``
+        gives every class the same total weight. Not for multilabel targets.""",
+    ),
+}
+_OWN_ATTRIBUTES = """
+classes_ : ndarray of shape (n_classes,)
+    Class labels; for a multilabel target the label's columns.
+"""
+
+
+@documented(_OWN_PARAMETERS, _OWN_ATTRIBUTES)
+class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
+    """Multilayer perceptron classifier with every technique of training as a parameter.
+
+    Networks [1]_ are trained with PyTorch, by default with Adam [2]_, behind
+    scikit-learn's interface.
+
+    Parameters
+    ----------
+    <parameters>
+
+    Attributes
+    ----------
+    <attributes>
+
+    See Also
+    --------
+    OptimizedMLPRegressor : The same networks for numbers.
+
+    Notes
+    -----
+    The features should be on one scale: put a ``StandardScaler`` in front.
+
+    References
+    ----------
+    <references>
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sknnopt import OptimizedMLPClassifier
+    >>> from sknnopt.datasets import load_pima
+    >>> X, y = load_pima(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(
+    ...     X, y, stratify=y, random_state=0)
+    >>> network = OptimizedMLPClassifier(
+    ...     hidden_layer_sizes=(16, 8), dropout=0.1, max_epochs=50, random_state=0)
+    >>> model = make_pipeline(StandardScaler(), network).fit(X_train, y_train)
+    >>> bool(model.score(X_test, y_test) > 0.7)
+    True
+    """
+
+    _parameter_constraints = {
+        **BaseOptimizedMLP._parameter_constraints,
+        "loss": [
+            StrOptions(dict.fromkeys(_LOSSES).keys())
+        ],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "class_weight": [StrOptions({"balanced"}), Mapping, None],
+    }
+
+    def __init__(
+        self,
+        *,
+        hidden_layer_sizes=None,
+        n_layers=DEFAULT_N_LAYERS,
+        n_units=DEFAULT_N_UNITS,
+        activation="relu",
+        normalization=None,
+        weight_init="auto",
+        init_scale=0.05,
+        loss="auto",
+        label_smoothing=0.0,
+        class_weight=None,
+        optimizer="adam",
+        learning_rate="auto",
+        momentum=0.9,
+        nesterov=False,
+        lr_schedule="constant",
+        lr_decay=0.1,
+        warmup=0,
+        dropout=0.0,
+        l1=0.0,
+        l2=0.0,
+        weight_decay="auto",
+        clip_norm=None,
+        clip_norm_per_tensor=False,
+        clip_value=None,
+        batch_size="auto",
+        max_epochs=200,
+        shuffle=True,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        n_members=1,
+        warm_start=False,
+        random_state=None,
+        verbose=False,
+        monitor="light",
+        callbacks=None,
+        device="cpu",
+        n_threads=None,
+    ):
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            n_layers=n_layers,
+            n_units=n_units,
+            activation=activation,
+            normalization=normalization,
+            weight_init=weight_init,
+            init_scale=init_scale,
+            loss=loss,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            nesterov=nesterov,
+            lr_schedule=lr_schedule,
+            lr_decay=lr_decay,
+            warmup=warmup,
+            dropout=dropout,
+            l1=l1,
+            l2=l2,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            clip_norm_per_tensor=clip_norm_per_tensor,
+            clip_value=clip_value,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            shuffle=shuffle,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            n_members=n_members,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+            monitor=monitor,
+            callbacks=callbacks,
+            device=device,
+            n_threads=n_threads,
+        )
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> Self:
+        """Train for one epoch on the given rows, keeping the optimizer's state.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Target.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever come; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; rows of weight zero are left out.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight='balanced' is not supported by partial_fit, which does "
+                "not see all rows at once. Compute the weights on all of them with "
+                "sklearn.utils.compute_class_weight and give them as a dict."
+            )
+        self._classes = classes
+        try:
+            return self._partial_fit(X, y, sample_weight)
+        finally:
+            vars(self).pop("_classes", None)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            The most probable class; for a multilabel target, 1 where the label's
+            probability is above one half.
+        """
+        probability = self.predict_proba(X)
+        if self._is_multilabel:
+            return (probability > 0.5).astype(np.int64)
+        labels: np.ndarray = self.classes_[probability.argmax(axis=1)]
+        return labels
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``; rows sum to one unless the target is
+            multilabel.
+        """
+        response = self._respond(X)
+        if self.n_outputs_ == 1 and len(self.classes_) == 2:
+            return np.hstack([1 - response, response])
+        return response
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Predict the logarithms of the probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            ``log(predict_proba(X))``; minus infinity where a probability is zero.
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def _encode(
+        self, y: Any, weight: np.ndarray | None, *, mode: str
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        check_classification_targets(y)
+        is_multilabel = type_of_target(y) == "multilabel-indicator"
+        if not is_multilabel:
+            y = column_or_1d(y, warn=True)
+        if mode == "new":
+            self._learn_classes(y, is_multilabel)
+        elif is_multilabel != self._is_multilabel:
+            raise ValueError(
+                "The target's type has changed: the networks were trained on "
+                f"{'a multilabel' if self._is_multilabel else 'single labels'} target."
+            )
+        if is_multilabel:
+            return self._encode_multilabel(y), self._weigh_multilabel(weight)
+        index = self._class_index(y, mode)
+        weight = self._weigh_classes(index, weight)
+        if self._resolve_head()[0] == "binary_cross_entropy":
+            return index[:, None].astype(np.float64), weight
+        return index[:, None], weight
+
+    def _learn_classes(self, y: Any, is_multilabel: bool) -> None:
+        self._is_multilabel = is_multilabel
+        given = getattr(self, "_classes", None)
+        if is_multilabel:
+            self.classes_ = np.arange(y.shape[1])
+        elif "_classes" not in vars(self):
+            self.classes_ = np.unique(y)
+        elif given is None:
+            raise ValueError(
+                "The 'classes' parameter of partial_fit is None in the first call. "
+                "Give all labels that will ever come."
+            )
+        else:
+            self.classes_ = unique_labels(given)
+
+    def _class_index(self, y: np.ndarray, mode: str) -> np.ndarray:
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            name = "y_val" if mode == "validate" else "y"
+            raise ValueError(
+                f"{name} has labels that the networks have no output for: "
+                f"{unknown.tolist()}. Known classes are {self.classes_.tolist()}."
+            )
+        index: np.ndarray = np.searchsorted(self.classes_, y).astype(np.int64)
+        return index
+
+    def _encode_multilabel(self, y: Any) -> np.ndarray:
+        dense = y.toarray() if sparse.issparse(y) else np.asarray(y)
+        if dense.shape[1] != len(self.classes_):
+            raise ValueError(
+                f"y has {dense.shape[1]} labels, the networks have outputs for "
+                f"{len(self.classes_)}."
+            )
+        return dense.astype(np.float64)
+
+    def _weigh_multilabel(self, weight: np.ndarray | None) -> np.ndarray | None:
+        if self.class_weight is not None:
+            raise ValueError(
+                "The 'class_weight' parameter must be None for a multilabel target. "
+                f"Got {self.class_weight!r} instead. Use sample_weight."
+            )
+        return weight
+
+    def _weigh_classes(
+        self, index: np.ndarray, weight: np.ndarray | None
+    ) -> np.ndarray | None:
+        if self.class_weight is None:
+            return weight
+        weight = np.ones(len(index)) if weight is None else weight
+        per_class = np.ones(len(self.classes_))
+        if isinstance(self.class_weight, str):
+            present = np.unique(index[weight > 0])
+            per_class[present] = compute_class_weight(
+                "balanced",
+                classes=present,
+                y=index[weight > 0],
+                sample_weight=weight[weight > 0],
+            )
+        else:
+            per_class = compute_class_weight(
+                dict(self.class_weight), classes=self.classes_, y=self.classes_[index]
+            )
+        return weight * per_class[index]
+
+    def _resolve_head(self) -> tuple[str, int]:
+        n_classes = len(self.classes_)
+        loss = str(self.loss)
+        if self._is_multilabel:
+            if loss == "categorical_cross_entropy":
+                raise ValueError(
+                    "The 'loss' parameter must be 'binary_cross_entropy' or 'auto' for "
+                    f"a multilabel target. Got {loss!r} instead."
+                )
+            return "binary_cross_entropy", n_classes
+        if loss == "binary_cross_entropy" and n_classes > 2:
+            raise ValueError(
+                "The 'loss' parameter must be 'categorical_cross_entropy' or 'auto' "
+                f"for {n_classes} classes. Got {loss!r} instead."
+            )
+        if loss == "categorical_cross_entropy" or n_classes != 2:
+            return "categorical_cross_entropy", n_classes
+        return "binary_cross_entropy", 1
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -1,0 +1,329 @@
+"""Update rules on a batch of flat weight vectors.
+
+M is the number of members, P the length of one network's flat vector of weights.
+Every entry of ``OPTIMIZERS`` is called as
+``make(gradient, slots, step, momentum, nesterov)``:
+
+- ``gradient``: tensor of shape (M, P), not modified;
+- ``slots``: dict of the rule's state, as made by `initial_slots`, updated in place;
+- ``step``: tensor of shape (M, 1), the number of this update, counted from 1, for rules
+  that depend on it;
+- ``momentum``: tensor of shape (M, 1) in [0, 1), read by ``sgd`` only;
+- ``nesterov``: bool, read by ``sgd`` only.
+
+It returns a direction of shape (M, P), to be read and not written to, as it may be a
+slot; the update is ``weights -= learning_rate * direction``. Constants and the place
+of epsilon are PyTorch's defaults.
+
+Bias corrections such as 1 - beta^t are kept as running averages of the constant 1
+instead of powers of ``step``: this is exact in single precision too, and elementwise
+powers are rounded differently in a batch than alone, which would make a member's result
+depend on its neighbors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from sknnopt._registry import Option
+
+ADAM_BETA_1 = 0.9
+ADAM_BETA_2 = 0.999
+ADAM_EPSILON = 1e-8
+NADAM_MOMENTUM_DECAY = 4e-3
+NADAM_DECAY_BASE = 0.96
+RMSPROP_ALPHA = 0.99
+RMSPROP_EPSILON = 1e-8
+ADAGRAD_EPSILON = 1e-10
+ADADELTA_RHO = 0.9
+ADADELTA_EPSILON = 1e-6
+
+Slots = dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerOption(Option):
+    """An update rule, its state and its default settings.
+
+    Parameters
+    ----------
+    make : callable
+        Called as ``make(gradient, slots, step, momentum, nesterov)``; returns the
+        direction of the update, of shape (M, P).
+    summary : str
+        One line for documentation tables.
+    reference : str
+        The paper or book that defines the option, with the equation or section.
+    presets : frozenset of str, default=frozenset()
+        Search spaces that include the option.
+    slots : mapping of str to {"weight", "member"}
+        Names of the state tensors, with shape (M, P) for ``"weight"`` and (M, 1) for
+        ``"member"``.
+    initial : mapping of str to float, default={}
+        Initial values of slots that do not start at 0.
+    learning_rate : float
+        What ``learning_rate="auto"`` resolves to.
+    weight_decay : float, default=0.0
+        Default coefficient of the decoupled weight decay.
+    """
+
+    slots: Mapping[str, str]
+    initial: Mapping[str, float] = field(default_factory=dict)
+    learning_rate: float
+    weight_decay: float = 0.0
+
+
+def initial_slots(name: str, weights: Tensor) -> Slots:
+    """Make the state of an update rule before its first step.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``OPTIMIZERS``.
+    weights : Tensor of shape (M, P)
+        The weights, for shape, dtype and device.
+
+    Returns
+    -------
+    slots : dict of str to Tensor
+        Tensors of shape (M, P) or (M, 1).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sknnopt.optimizers import initial_slots
+    >>> slots = initial_slots("sgd", torch.ones((2, 3), dtype=torch.float64))
+    >>> slots["velocity"].shape
+    torch.Size([2, 3])
+    """
+    option = OPTIMIZERS[name]
+    n_members, n_weights = weights.shape
+    widths = {"weight": n_weights, "member": 1}
+    return {
+        slot: weights.new_full((n_members, widths[kind]), option.initial.get(slot, 0.0))
+        for slot, kind in option.slots.items()
+    }
+
+
+def update(
+    name: str,
+    weights: Tensor,
+    gradient: Tensor,
+    slots: Slots,
+    *,
+    step: Tensor,
+    learning_rate: Tensor,
+    weight_decay: Tensor | None,
+    momentum: Tensor,
+    nesterov: bool,
+) -> None:
+    r"""Apply one update to weights and state, in place.
+
+    Decoupled decay comes first, :math:`w_j \leftarrow (1 - \eta \lambda_j) w_j`, then
+    the step along the direction of the rule. Call it where autograd is off.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``OPTIMIZERS``.
+    weights : Tensor of shape (M, P)
+        Weights of every member; changed in place.
+    gradient : Tensor of shape (M, P)
+        Gradient of every member; not modified.
+    slots : dict of str to Tensor
+        State of the rule, from `initial_slots`; changed in place.
+    step : Tensor of shape (M, 1)
+        Number of this update, counted from 1.
+    learning_rate : Tensor of shape (M, 1)
+        Learning rate of every member in this step.
+    weight_decay : Tensor of shape (M, P) or None
+        Coefficient of the decoupled decay of every weight, 0 at biases; None skips it.
+    momentum : Tensor of shape (M, 1)
+        Momentum of every member, read by ``"sgd"`` only.
+    nesterov : bool
+        Whether ``"sgd"`` looks ahead along its momentum.
+
+    References
+    ----------
+    Loshchilov & Hutter 2019, Decoupled weight decay regularization, algorithms 1 and 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sknnopt.optimizers import initial_slots, update
+    >>> weights = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+    >>> one = torch.ones((1, 1), dtype=torch.float64)
+    >>> update("sgd", weights, 2 * weights, initial_slots("sgd", weights), step=one,
+    ...        learning_rate=0.25 * one, weight_decay=None, momentum=0 * one,
+    ...        nesterov=False)
+    >>> weights
+    tensor([[0.5000, 1.0000]], dtype=torch.float64)
+    """
+    if weight_decay is not None:
+        weights.addcmul_(weights * learning_rate, weight_decay, value=-1.0)
+    rule = OPTIMIZERS[name].make
+    direction = rule(gradient, slots, step, momentum, nesterov)
+    weights.addcmul_(direction, learning_rate, value=-1.0)
+
+
+def _average(slot: Tensor, rate: float) -> Tensor:
+    """Move a running average of the constant 1, and so 1 - (1 - rate)^t, one step."""
+    return slot.mul_(1.0 - rate).add_(rate)
+
+
+def _average_square(slot: Tensor, gradient: Tensor, rate: float) -> Tensor:
+    """Move a running average of squared gradients one step."""
+    return slot.mul_(1.0 - rate).addcmul_(gradient, gradient, value=rate)
+
+
+def _adam(
+    gradient: Tensor, slots: Slots, step: Tensor, momentum: Tensor, nesterov: bool
+) -> Tensor:
+    """Mean over root of mean square, both corrected for their bias c1 and c2."""
+    mean = slots["mean"].lerp_(gradient, 1.0 - ADAM_BETA_1)
+    square = _average_square(slots["square"], gradient, 1.0 - ADAM_BETA_2)
+    c1 = _average(slots["mean_correction"], 1.0 - ADAM_BETA_1)
+    c2 = _average(slots["square_correction"], 1.0 - ADAM_BETA_2)
+    # Both sides multiplied by c1, so that the corrections cost nothing per weight.
+    denominator = torch.addcmul(c1 * ADAM_EPSILON, square.sqrt(), c1 / c2.sqrt())
+    return torch.div(mean, denominator, out=denominator)
+
+
+def _nadam(
+    gradient: Tensor, slots: Slots, step: Tensor, momentum: Tensor, nesterov: bool
+) -> Tensor:
+    """Adam whose first moment looks one step ahead along a warmed-up momentum."""
+    decay = NADAM_DECAY_BASE**NADAM_MOMENTUM_DECAY
+    power = slots["momentum_power"].mul_(decay)
+    mu = ADAM_BETA_1 * (1.0 - 0.5 * power)
+    mu_next = ADAM_BETA_1 * (1.0 - 0.5 * decay * power)
+    product = slots["momentum_product"].mul_(mu)
+    mean = slots["mean"].lerp_(gradient, 1.0 - ADAM_BETA_1)
+    square = _average_square(slots["square"], gradient, 1.0 - ADAM_BETA_2)
+    c2 = _average(slots["square_correction"], 1.0 - ADAM_BETA_2)
+    ahead: Tensor = mean * (mu_next / (1.0 - product * mu_next))
+    ahead.addcmul_(gradient, (1.0 - mu) / (1.0 - product))
+    return ahead.div_(square.sqrt().div_(c2.sqrt()).add_(ADAM_EPSILON))
+
+
+def _rmsprop(
+    gradient: Tensor, slots: Slots, step: Tensor, momentum: Tensor, nesterov: bool
+) -> Tensor:
+    """Gradient over the root of its running mean square."""
+    square = _average_square(slots["square"], gradient, 1.0 - RMSPROP_ALPHA)
+    denominator = square.sqrt().add_(RMSPROP_EPSILON)
+    return torch.div(gradient, denominator, out=denominator)
+
+
+def _adagrad(
+    gradient: Tensor, slots: Slots, step: Tensor, momentum: Tensor, nesterov: bool
+) -> Tensor:
+    """Gradient over the root of the sum of its squares so far."""
+    square = slots["square_sum"].addcmul_(gradient, gradient)
+    denominator = square.sqrt().add_(ADAGRAD_EPSILON)
+    return torch.div(gradient, denominator, out=denominator)
+
+
+def _adadelta(
+    gradient: Tensor, slots: Slots, step: Tensor, momentum: Tensor, nesterov: bool
+) -> Tensor:
+    """Gradient times RMS of past directions over RMS of gradients."""
+    square = _average_square(slots["square"], gradient, 1.0 - ADADELTA_RHO)
+    past = slots["square_direction"]
+    ratio = (past + ADADELTA_EPSILON).div_(square + ADADELTA_EPSILON)
+    direction = ratio.sqrt_().mul_(gradient)
+    _average_square(past, direction, 1.0 - ADADELTA_RHO)
+    return direction
+
+
+def _sgd(
+    gradient: Tensor, slots: Slots, step: Tensor, momentum: Tensor, nesterov: bool
+) -> Tensor:
+    """Velocity u = momentum u + g; with Nesterov's look-ahead, g + momentum u."""
+    velocity = slots["velocity"].mul_(momentum).add_(gradient)
+    return torch.addcmul(gradient, velocity, momentum) if nesterov else velocity
+
+
+_ADAM_SLOTS = {
+    "mean": "weight",
+    "square": "weight",
+    "mean_correction": "member",
+    "square_correction": "member",
+}
+_NADAM_SLOTS = {
+    "mean": "weight",
+    "square": "weight",
+    "square_correction": "member",
+    "momentum_power": "member",
+    "momentum_product": "member",
+}
+
+OPTIMIZERS: dict[str, OptimizerOption] = {
+    "adam": OptimizerOption(
+        make=_adam,
+        summary="Adaptive moments: running mean over root of running square.",
+        reference="Kingma & Ba 2015, Adam: a method for stochastic optimization, "
+        "algorithm 1",
+        presets=frozenset({"small", "standard", "regularization", "guide"}),
+        slots=_ADAM_SLOTS,
+        learning_rate=1e-3,
+    ),
+    "adamw": OptimizerOption(
+        make=_adam,
+        summary="Adam with decoupled weight decay.",
+        reference="Loshchilov & Hutter 2019, Decoupled weight decay regularization, "
+        "algorithm 2",
+        presets=frozenset({"standard", "regularization"}),
+        slots=_ADAM_SLOTS,
+        learning_rate=1e-3,
+        weight_decay=0.01,
+    ),
+    "nadam": OptimizerOption(
+        make=_nadam,
+        summary="Adam with Nesterov's look-ahead.",
+        reference="Dozat 2016, Incorporating Nesterov momentum into Adam",
+        presets=frozenset({"standard"}),
+        slots=_NADAM_SLOTS,
+        initial={"momentum_power": 1.0, "momentum_product": 1.0},
+        learning_rate=1e-3,
+    ),
+    "rmsprop": OptimizerOption(
+        make=_rmsprop,
+        summary="Gradient over the root of its running square.",
+        reference="Tieleman & Hinton 2012, Neural networks for machine learning, "
+        "lecture 6.5",
+        presets=frozenset({"standard", "guide"}),
+        slots={"square": "weight"},
+        learning_rate=1e-3,
+    ),
+    "adagrad": OptimizerOption(
+        make=_adagrad,
+        summary="Gradient over the root of the sum of its squares.",
+        reference="Duchi, Hazan & Singer 2011, Adaptive subgradient methods for online "
+        "learning and stochastic optimization, section 1",
+        slots={"square_sum": "weight"},
+        learning_rate=1e-2,
+    ),
+    "adadelta": OptimizerOption(
+        make=_adadelta,
+        summary="Gradient rescaled by the sizes of past steps and past gradients.",
+        reference="Zeiler 2012, ADADELTA: an adaptive learning rate method, "
+        "algorithm 1",
+        presets=frozenset({"guide"}),
+        slots={"square": "weight", "square_direction": "weight"},
+        learning_rate=1.0,
+    ),
+    "sgd": OptimizerOption(
+        make=_sgd,
+        summary="Stochastic gradient descent with momentum, optionally Nesterov's.",
+        reference="Sutskever et al. 2013, On the importance of initialization and "
+        "momentum in deep learning, eqs. 1 to 4",
+        presets=frozenset({"small", "standard", "guide"}),
+        slots={"velocity": "weight"},
+        learning_rate=0.05,
+    ),
+}

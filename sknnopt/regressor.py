@@ -1,0 +1,283 @@
+"""The regressor."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from sknnopt._architecture import DEFAULT_N_LAYERS, DEFAULT_N_UNITS
+from sknnopt._base import BaseOptimizedMLP
+from sknnopt._docstrings import documented
+from sknnopt.losses import LOSSES
+
+_REGRESSION = [k for k, option in LOSSES.items() if option.task == "regression"]
+_OWN_PARAMETERS = {
+    "loss": (
+        '{"auto", ' + ", ".join(f'"{name}"' for name in _REGRESSION) + '}, default="auto"',
+        """Loss; ``"auto"`` is the squared error. The output is linear, for
+        ``"poisson"`` it is the logarithm of the prediction. Losses are measured on
+        the standardized target (for ``"poisson"`` on the target divided by its
+        mean).""",
+    ),
+    "huber_delta": (
+        "float, default=1.0",
+        """Error, in standard deviations of the target, up to which ``"huber"`` is
+        quadratic.""",
+    ),
+    "quantile": (
+        "float, default=0.5",
+        """Quantile, in (0, 1), that ``"quantile"`` estimates.""",
+    ),
+}
+
+
+@documented(_OWN_PARAMETERS, "")
+class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
+    """Multilayer perceptron regressor with every technique of training as a parameter.
+
+    Networks [1]_ are trained with PyTorch, by default with Adam [2]_, behind
+    scikit-learn's interface.
+
+    Parameters
+    ----------
+    <parameters>
+
+    Attributes
+    ----------
+    <attributes>
+
+    See Also
+    --------
+    OptimizedMLPClassifier : The same networks for classes.
+
+    Notes
+    -----
+    The target is standardized inside and predictions are given in its own units, in
+    float64. They are bounded to three times the range that the training target spans:
+    a network that has gone astray must not answer with a number that drowns all
+    others in a search.
+
+    References
+    ----------
+    <references>
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sknnopt import OptimizedMLPRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> network = OptimizedMLPRegressor(
+    ...     hidden_layer_sizes=(16, 8), max_epochs=50, random_state=0)
+    >>> model = make_pipeline(StandardScaler(), network).fit(X[:300], y[:300])
+    >>> bool(model.score(X[300:], y[300:]) > 0.3)
+    True
+    """
+
+    _parameter_constraints = {
+        **BaseOptimizedMLP._parameter_constraints,
+        "loss": [StrOptions(dict.fromkeys(["auto", *_REGRESSION]).keys())],
+        "huber_delta": [Interval(Real, 0, None, closed="neither")],
+        "quantile": [Interval(Real, 0, 1, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        *,
+        hidden_layer_sizes=None,
+        n_layers=DEFAULT_N_LAYERS,
+        n_units=DEFAULT_N_UNITS,
+        activation="relu",
+        normalization=None,
+        weight_init="auto",
+        init_scale=0.05,
+        loss="auto",
+        huber_delta=1.0,
+        quantile=0.5,
+        optimizer="adam",
+        learning_rate="auto",
+        momentum=0.9,
+        nesterov=False,
+        lr_schedule="constant",
+        lr_decay=0.1,
+        warmup=0,
+        dropout=0.0,
+        l1=0.0,
+        l2=0.0,
+        weight_decay="auto",
+        clip_norm=None,
+        clip_norm_per_tensor=False,
+        clip_value=None,
+        batch_size="auto",
+        max_epochs=200,
+        shuffle=True,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        n_members=1,
+        warm_start=False,
+        random_state=None,
+        verbose=False,
+        monitor="light",
+        callbacks=None,
+        device="cpu",
+        n_threads=None,
+    ):
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            n_layers=n_layers,
+            n_units=n_units,
+            activation=activation,
+            normalization=normalization,
+            weight_init=weight_init,
+            init_scale=init_scale,
+            loss=loss,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            nesterov=nesterov,
+            lr_schedule=lr_schedule,
+            lr_decay=lr_decay,
+            warmup=warmup,
+            dropout=dropout,
+            l1=l1,
+            l2=l2,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            clip_norm_per_tensor=clip_norm_per_tensor,
+            clip_value=clip_value,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            shuffle=shuffle,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            n_members=n_members,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+            monitor=monitor,
+            callbacks=callbacks,
+            device=device,
+            n_threads=n_threads,
+        )
+        self.huber_delta = huber_delta
+        self.quantile = quantile
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one epoch on the given rows, keeping the optimizer's state.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target; its mean and scale are those of the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; rows of weight zero are left out.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        return self._partial_fit(X, y, sample_weight)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the target.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions in the target's own units.
+        """
+        response = self._respond(X).astype(np.float64)
+        target = self._target
+        with np.errstate(over="ignore"):
+            values = response * target["scale"] + target["mean"]
+        values = np.clip(values, *_bounds(target, self.loss_name_))
+        return values[:, 0] if self._is_1d else values
+
+    def _encode(
+        self, y: np.ndarray, weight: np.ndarray | None, *, mode: str
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        columns = y.reshape(len(y), -1).astype(np.float64)
+        loss = self._resolve_loss()
+        if loss == "poisson" and (columns < 0).any():
+            raise ValueError(
+                "The 'loss' parameter is 'poisson', which needs a target of counts or "
+                f"other numbers from 0 on. Got a least value of {columns.min()}."
+            )
+        if mode == "new":
+            self._is_1d = y.ndim == 1
+            self._target = _statistics(columns, weight, LOSSES[loss].target_scaling)
+        elif columns.shape[1] != len(self._target["mean"]):
+            raise ValueError(
+                f"The target has {columns.shape[1]} columns; the networks were trained "
+                f"on {len(self._target['mean'])}."
+            )
+        elif mode != "validate":
+            low, high = self._target["low"], self._target["high"]
+            self._target = {
+                **self._target,
+                "low": np.minimum(low, columns.min(axis=0)),
+                "high": np.maximum(high, columns.max(axis=0)),
+            }
+        return (columns - self._target["mean"]) / self._target["scale"], weight
+
+    def _resolve_loss(self) -> str:
+        return "squared_error" if self.loss == "auto" else str(self.loss)
+
+    def _resolve_head(self) -> tuple[str, int]:
+        return self._resolve_loss(), len(self._target["mean"])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _statistics(
+    y: np.ndarray, weight: np.ndarray | None, scaling: str
+) -> dict[str, np.ndarray]:
+    """Return location, scale and range of each column of the target."""
+    share = np.full(len(y), 1 / len(y)) if weight is None else weight / weight.sum()
+    mean = share @ y
+    # Divided by the largest distance first, so that no square overflows.
+    largest = np.abs(y - mean).max(axis=0)
+    largest[largest == 0] = 1.0
+    scale = largest * np.sqrt(share @ ((y - mean) / largest) ** 2)
+    if scaling == "mean":
+        mean, scale = np.zeros_like(mean), mean
+    # A constant column has nothing to scale.
+    negligible = 10 * np.finfo(np.float64).eps * np.abs(mean)
+    scale = np.where(scale > negligible, scale, 1.0)
+    return {"mean": mean, "scale": scale, "low": y.min(axis=0), "high": y.max(axis=0)}
+
+
+def _bounds(
+    target: dict[str, np.ndarray], loss: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the greatest value that is ever predicted."""
+    low, high = target["low"], target["high"]
+    span = high / 2 - low / 2
+    # Halved and doubled, lest the span of a very wide target overflow.
+    largest = np.finfo(np.float64).max
+    lowest = np.maximum(low, -largest / 4) - 2 * np.minimum(span, largest / 8)
+    highest = np.minimum(high, largest / 4) + 2 * np.minimum(span, largest / 8)
+    if loss == "poisson":
+        lowest = np.maximum(lowest, 0.0)
+    return lowest, highest

@@ -1,0 +1,47 @@
+"""What every test process needs before and between tests."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+# Before torch and matplotlib are imported: tests run side by side, one thread each,
+# and never open a window.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Return a numpy Generator with the same seed for every test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def untouched_globals() -> Iterator[None]:
+    """Fail if the test changes a global generator or one of torch's defaults."""
+    before = _global_state()
+    yield
+    after = _global_state()
+    changed = [name for name, value in before.items() if after[name] != value]
+    assert not changed, f"changed for the whole process: {', '.join(changed)}"
+
+
+def _global_state() -> dict[str, object]:
+    import torch
+
+    name, keys, position, *_ = np.random.get_state()  # noqa: NPY002 (it is observed)
+    return {
+        "numpy's global generator": (name, keys.tobytes(), position),
+        "torch's global generator": torch.get_rng_state().numpy().tobytes(),
+        "torch's default dtype": torch.get_default_dtype(),
+        "torch's number of threads": torch.get_num_threads(),
+        "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
+        "torch's gradient mode": torch.is_grad_enabled(),
+    }
