@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,10 @@ DEFAULT_N_UNITS = 100
 
 #: Parameters that take one value, a sequence, or a dict of layers.
 PER_LAYER = ("n_units", "activation", "dropout", "weight_init", "l1", "l2")
+T = TypeVar("T")
+#: One value for all layers, one each, or values by index.
+PerLayer: TypeAlias = T | Sequence[T] | Mapping[Any, T]
+
 _INDEXED = re.compile(rf"({'|'.join(PER_LAYER)})__(\d+|default)")
 _SIZES = re.compile(r"\s*\d+(\s*-\s*\d+)*\s*")
 
@@ -147,7 +151,9 @@ def per_layer(name: str, value: Any, n_layers: int) -> tuple[Any, ...]:
     return tuple(_checked(name, item, layer) for layer, item in enumerate(chosen))
 
 
-def hidden_sizes(hidden_layer_sizes: Any, n_layers: int, n_units: Any) -> tuple:
+def hidden_sizes(
+    hidden_layer_sizes: Any, n_layers: int, n_units: Any
+) -> tuple[int, ...]:
     """Resolve depth and width to the units of each hidden layer.
 
     Parameters
@@ -224,21 +230,28 @@ def _from_mapping(name: str, value: Mapping[Any, Any], n_layers: int) -> list[An
     return [value[i] if i in value else value["default"] for i in range(n_layers)]
 
 
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _is_index(key: Any) -> bool:
-    return isinstance(key, Integral) and not isinstance(key, bool) and key >= 0
+    return _is_integer(key) and key >= 0
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+    return _is_integer(value) and value >= 1
 
 
 def _is_rate(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < 1
+    return _is_real(value) and 0 <= value < 1
 
 
 def _is_strength(value: Any) -> bool:
-    is_real = isinstance(value, Real) and not isinstance(value, bool)
-    return bool(is_real and 0 <= value < np.inf)
+    return _is_real(value) and bool(0 <= value < np.inf)
 
 
 @dataclass(frozen=True)

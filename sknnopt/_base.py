@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ from sknnopt._architecture import (
     DEFAULT_N_UNITS,
     PER_LAYER,
     Architecture,
+    PerLayer,
     fold_indexed,
     per_layer,
     split_indexed,
@@ -56,7 +57,7 @@ class BaseOptimizedMLP(BaseEstimator, ABC):
     The parameters are documented there.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         # Per-layer parameters are only roughly checked here: a value of the right
         # type may still be wrong for its layer, and check_layers says which.
         "hidden_layer_sizes": [Integral, str, "array-like", None],
@@ -112,44 +113,44 @@ class BaseOptimizedMLP(BaseEstimator, ABC):
     def __init__(
         self,
         *,
-        hidden_layer_sizes=None,
-        n_layers=DEFAULT_N_LAYERS,
-        n_units=DEFAULT_N_UNITS,
-        activation="relu",
-        normalization=None,
-        weight_init="auto",
-        init_scale=0.05,
-        loss="auto",
-        optimizer="adam",
-        learning_rate="auto",
-        momentum=0.9,
-        nesterov=False,
-        lr_schedule="constant",
-        lr_decay=0.1,
-        warmup=0,
-        dropout=0.0,
-        l1=0.0,
-        l2=0.0,
-        weight_decay="auto",
-        clip_norm=None,
-        clip_norm_per_tensor=False,
-        clip_value=None,
-        batch_size="auto",
-        max_epochs=200,
-        shuffle=True,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        n_members=1,
-        warm_start=False,
-        random_state=None,
-        verbose=False,
-        monitor="light",
-        callbacks=None,
-        device="cpu",
-        n_threads=None,
-    ):
+        hidden_layer_sizes: int | Sequence[int] | str | None = None,
+        n_layers: int = DEFAULT_N_LAYERS,
+        n_units: PerLayer[int] = DEFAULT_N_UNITS,
+        activation: PerLayer[str] = "relu",
+        normalization: str | None = None,
+        weight_init: PerLayer[str] = "auto",
+        init_scale: float = 0.05,
+        loss: str = "auto",
+        optimizer: str = "adam",
+        learning_rate: float | str = "auto",
+        momentum: float = 0.9,
+        nesterov: bool = False,
+        lr_schedule: str = "constant",
+        lr_decay: float = 0.1,
+        warmup: float = 0,
+        dropout: PerLayer[float] = 0.0,
+        l1: PerLayer[float] = 0.0,
+        l2: PerLayer[float] = 0.0,
+        weight_decay: float | str = "auto",
+        clip_norm: float | None = None,
+        clip_norm_per_tensor: bool = False,
+        clip_value: float | None = None,
+        batch_size: int | str = "auto",
+        max_epochs: int = 200,
+        shuffle: bool = True,
+        early_stopping: bool | str = "auto",
+        validation_fraction: Any = 0.1,
+        n_iter_no_change: int | None = 10,
+        tol: float = 1e-4,
+        n_members: int = 1,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: bool | int = False,
+        monitor: str = "light",
+        callbacks: Sequence[Any] | None = None,
+        device: str = "cpu",
+        n_threads: int | None = None,
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_layers = n_layers
         self.n_units = n_units
@@ -264,29 +265,23 @@ class BaseOptimizedMLP(BaseEstimator, ABC):
         data = twin._checked(X, y, sample_weight, mode=mode)
         valid = twin._checked_validation(X_val, y_val, sample_weight_val)
         twin._train(data, valid, mode=mode)
-        self.__dict__ = vars(twin)
+        self.__dict__ = twin.__dict__
         return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
         """Train one epoch more, from the state of the last call if there is one."""
         check_layers(self)
-        if not isinstance(self.early_stopping, str) and self.early_stopping:
-            raise ValueError(
-                "partial_fit does not support early_stopping=True, as one call is one "
-                "epoch and holds no rows out. Set early_stopping=False (or 'auto', "
-                "which means off here) and stop calling when you like."
-            )
         mode: Mode = "continue" if hasattr(self, "_record") else "new"
         twin = self._copy(with_state=True)
         data = twin._checked(X, y, sample_weight, mode=mode)
         twin._train(data, None, mode=mode, n_epochs=1)
-        self.__dict__ = vars(twin)
+        self.__dict__ = twin.__dict__
         return self
 
     def _copy(self, *, with_state: bool) -> Self:
         """Return a shallow copy, on which a fit may fail without harm."""
         twin = object.__new__(type(self))
-        vars(twin).update(
+        twin.__dict__.update(
             {
                 name: value
                 for name, value in vars(self).items()
@@ -329,6 +324,10 @@ class BaseOptimizedMLP(BaseEstimator, ABC):
                 "both X_val and y_val."
             )
         return self._checked(X_val, y_val, weight, mode="validate")
+
+    #: What a run leaves: the record's arrays, and the columns of its history.
+    _record: dict[str, np.ndarray]
+    _history: dict[str, np.ndarray]
 
     @abstractmethod
     def _encode(
@@ -496,6 +495,33 @@ class BaseOptimizedMLP(BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def can_fit_partially(estimator: BaseOptimizedMLP) -> bool:
+    """Tell whether ``partial_fit`` is there, or raise and say why not.
+
+    Parameters
+    ----------
+    estimator : BaseOptimizedMLP
+        Whose ``early_stopping`` decides.
+
+    Returns
+    -------
+    bool
+        True.
+
+    Raises
+    ------
+    AttributeError
+        If early stopping is asked for: one call is one epoch, and holds no rows out.
+    """
+    if not isinstance(estimator.early_stopping, str) and estimator.early_stopping:
+        raise AttributeError(
+            "partial_fit does not support early_stopping=True, as one call is one "
+            "epoch and holds no rows out. Set early_stopping=False (or 'auto', which "
+            "means off here) and stop calling when you like."
+        )
+    return True
 
 
 def _is_state(name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from textwrap import dedent, indent
 from typing import TypeVar
 
@@ -15,8 +15,9 @@ from sknnopt.schedules import SCHEDULES
 T = TypeVar("T")
 
 
-def _names(registry: Mapping[str, object]) -> str:
-    return "{" + ", ".join(f'"{name}"' for name in registry) + "}"
+def names(options: Iterable[str]) -> str:
+    """Write options as numpydoc does: in braces, quoted."""
+    return "{" + ", ".join(f'"{name}"' for name in options) + "}"
 
 
 #: For each parameter its type line and its description.
@@ -40,7 +41,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "activation": (
         "str, sequence or dict, default='relu'",
         f"""Activation of the hidden layers, per layer: one of
-        ``{_names(ACTIVATIONS)}``.""",
+        ``{names(ACTIVATIONS)}``.""",
     ),
     "normalization": (
         '{"batch", "layer"} or None, default=None',
@@ -50,7 +51,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "weight_init": (
         "str, sequence or dict, default='auto'",
         f"""Initialization of the weights, per layer, the output layer's last: one of
-        ``{_names(INITIALIZERS)}``. ``"auto"`` takes He for the relu family, Xavier
+        ``{names(INITIALIZERS)}``. ``"auto"`` takes He for the relu family, Xavier
         for tanh, sigmoid and the output, LeCun for selu. Biases begin at zero.""",
     ),
     "init_scale": (
@@ -59,7 +60,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
         ``"random_uniform"``; other initializers do not read it.""",
     ),
     "optimizer": (
-        f"{_names(OPTIMIZERS)}, default='adam'",
+        f"{names(OPTIMIZERS)}, default='adam'",
         "Update rule.",
     ),
     "learning_rate": (
@@ -76,7 +77,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
         "Whether the momentum of ``sgd`` is Nesterov's.",
     ),
     "lr_schedule": (
-        f"{_names(SCHEDULES)}, default='constant'",
+        f"{names(SCHEDULES)}, default='constant'",
         """How the learning rate changes over ``max_epochs``.
         ``"reduce_on_plateau"`` acts when the monitored loss has not improved for half
         of ``n_iter_no_change`` epochs (at most 10).""",
@@ -203,7 +204,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     ),
 }
 
-ATTRIBUTES = '''
+ATTRIBUTES = """
 n_features_in_ : int
     Number of features.
 feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -239,9 +240,9 @@ intercepts_ : list of ndarray of shape (fan_out,)
     Biases of each layer, likewise.
 net_ : skorch.NeuralNet
     The trained networks as a skorch net, made anew at every access.
-'''
+"""
 
-REFERENCES = '''
+REFERENCES = """
 .. [1] Goodfellow, Bengio and Courville 2016, Deep Learning, chapters 6 to 8.
 .. [2] Kingma and Ba 2015, Adam: a method for stochastic optimization, algorithm 1.
 .. [3] Ioffe and Szegedy 2015, Batch normalization, algorithms 1 and 2.
@@ -251,7 +252,7 @@ REFERENCES = '''
    algorithm 2.
 .. [7] Pascanu, Mikolov and Bengio 2013, On the difficulty of training recurrent
    neural networks, algorithm 1.
-'''
+"""
 
 
 def documented(

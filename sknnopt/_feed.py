@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -159,10 +160,11 @@ class Epochs:
                 yield (start + at) // size, batch
 
     def _order(self, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        order = np.empty(self.feed.index.shape, dtype=np.intp)
+        members, longest = self.feed.index.shape
+        order = np.empty((members, longest), dtype=np.intp)
         for member, generator in enumerate(generators):
             n_rows = self.feed.n_rows[member]
-            order[member] = np.arange(order.shape[1])
+            order[member] = np.arange(longest)
             # Order is of no consequence where all rows are one batch.
             if self.kind.shuffle and n_rows > self.batch_size:
                 order[member, :n_rows] = generator.permutation(n_rows)
@@ -215,7 +217,7 @@ def _weights(rows: Sequence[Rows], length: int) -> np.ndarray:
     return weight
 
 
-def _gathered(X: object, index: np.ndarray) -> np.ndarray:
+def _gathered(X: Any, index: np.ndarray) -> np.ndarray:
     if not sparse.issparse(X):
         return np.take(X, index, axis=0)
     dense = X[index.ravel()].toarray()

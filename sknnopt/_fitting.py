@@ -97,7 +97,8 @@ def train(
         seeds = [] if mode == "continue" else _seeds(estimator)
         job = _make_job(estimator, architecture, loss, data, valid, seeds, n_epochs)
         if mode == "new" or record is None:
-            start = Record.start(job.kind, *_weight_init(estimator, architecture), seeds)
+            names, scale = _weight_init(estimator, architecture)
+            start = Record.start(job.kind, names, scale, seeds)
         else:
             start = Record.from_arrays(record, job.kind)
             if mode == "warm":

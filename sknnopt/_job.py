@@ -101,7 +101,9 @@ class Settings:
 
     def take(self, members: np.ndarray) -> Settings:
         """Return the settings of some of the members."""
-        return Settings(**{f.name: getattr(self, f.name)[members] for f in fields(self)})
+        return Settings(
+            **{f.name: getattr(self, f.name)[members] for f in fields(self)}
+        )
 
 
 @dataclass(frozen=True)

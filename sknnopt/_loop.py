@@ -38,8 +38,8 @@ class BatchHooks(Protocol):
     def begin(self, batch: Chunk) -> None:
         """Before the forward pass."""
 
-    def gradient(self, batch: Chunk) -> None:
-        """After the gradient is complete, before it is clipped."""
+    def gradient(self, gradient: Tensor, batch: Chunk) -> None:
+        """After the gradient is complete, before it is clipped; may change it."""
 
     def end(self, batch: Chunk, raw: Tensor, loss: Tensor) -> None:
         """After the update."""
@@ -77,8 +77,10 @@ class Loop:
         self.layout = Layout.of(job.kind.architecture)
         self.module = MemberNetwork(job.kind.architecture, record.weights)
         self.trained = record.weights[:, : self.layout.n_trained]
-        self.gradient = torch.zeros_like(self.trained)
-        self.module.share_gradient(self.gradient)
+        self.gradient = torch.zeros_like(
+            self.trained, memory_format=torch.contiguous_format
+        )
+        self._tensors = list(self.module.parameters())
         self.epochs = Epochs(job)
         self.held_out = (
             Feed(job.kind, job.valid, job.held_out)
@@ -107,9 +109,7 @@ class Loop:
         self._scale = self._tensor(1 / (np.maximum(rows, 1) * feed.mean_weight))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.tensor(
-            array, dtype=self.kind.torch_dtype, device=self.kind.device
-        )
+        return torch.tensor(array, dtype=self.kind.torch_dtype, device=self.kind.device)
 
     def _positions(self, mask: np.ndarray) -> Tensor:
         # Explicit device: the user may have set another default.
@@ -131,11 +131,11 @@ class Loop:
         """
         self._before = self.record.weights.clone()
         self._norms = _Norms(self.layout, self.kind.monitor, self.epochs.n_steps)
-        rates, counts = self._rates()
+        rates = self._rates()
         total = torch.zeros_like(self._parameter[:, 0, 0])
         self.module.train()
         for step, batch in self.epochs(self.record.generators):
-            total += self._step(step, batch, rates[step], counts[step])
+            total += self._step(step, batch, rates[step])
         self.record.updates += self.epochs.n_steps
         self.record.epochs += 1
         feed = self.epochs.feed
@@ -144,7 +144,7 @@ class Loop:
         used = rates.cpu().numpy()[last, np.arange(len(last)), 0]
         return self._measured(loss, used)
 
-    def _step(self, step: int, batch: Chunk, rate: Tensor, count: Tensor) -> Tensor:
+    def _step(self, step: int, batch: Chunk, rate: Tensor) -> Tensor:
         """Do one update; return each member's summed loss."""
         hooks = self.hooks
         if hooks is not None:
@@ -154,17 +154,17 @@ class Loop:
         if batch.weight is not None:
             losses = losses * batch.weight
         sums = losses.sum(1)
-        self.gradient.zero_()
-        (sums * self._scale[step]).sum().backward()
+        parts = torch.autograd.grad((sums * self._scale[step]).sum(), self._tensors)
+        torch.cat([part.flatten(1) for part in parts], 1, out=self.gradient)
         if self._l1 is not None:
             self.gradient += l1_gradient(self.trained, self._l1)
         if self._l2 is not None:
             self.gradient += l2_gradient(self.trained, self._l2)
         if hooks is not None:
-            hooks.gradient(batch)
+            hooks.gradient(self.gradient, batch)
         self._norms.read(step, self.gradient)
         self._clip()
-        self._update(step, rate, count)
+        self._update(step, rate)
         if hooks is not None:
             hooks.end(batch, raw.detach(), sums.detach())
         return sums.detach()
@@ -180,15 +180,14 @@ class Loop:
         else:
             clip_by_norm(self.gradient, self._clip_norm)
 
-    def _update(self, step: int, rate: Tensor, count: Tensor) -> None:
+    def _update(self, step: int, rate: Tensor) -> None:
+        slots = self.record.slots
         arguments: dict[str, Any] = {
             "gradient": self.gradient,
-            "step": count,
             "learning_rate": rate,
             "weight_decay": self._decay,
             "momentum": self._momentum,
         }
-        slots = self.record.slots
         optimizer, nesterov = self.kind.optimizer, self.kind.nesterov
         if (self.epochs.n_steps > step).all():
             update(optimizer, self.trained, slots=slots, nesterov=nesterov, **arguments)
@@ -197,14 +196,16 @@ class Loop:
         busy = self._positions(self.epochs.n_steps > step)
         weights = self.trained[busy]
         part = {name: slot[busy] for name, slot in slots.items()}
-        taken = {k: v if v is None else v[busy] for k, v in arguments.items()}
+        taken: dict[str, Any] = {
+            k: v if v is None else v[busy] for k, v in arguments.items()
+        }
         update(optimizer, weights, slots=part, nesterov=nesterov, **taken)
         self.trained[busy] = weights
         for name, slot in slots.items():
             slot[busy] = part[name]
 
-    def _rates(self) -> tuple[Tensor, Tensor]:
-        """Return learning rates and update counts, ``(steps, members, 1)``."""
+    def _rates(self) -> Tensor:
+        """Return the learning rate of each step, ``(steps, members, 1)``."""
         settings, n_steps = self.job.settings, self.epochs.n_steps[:, None]
         done = self.record.updates[:, None] + np.arange(n_steps.max(), dtype=float)
         make = SCHEDULES[self.kind.lr_schedule].make
@@ -212,8 +213,7 @@ class Loop:
         factor = make(done, horizon, settings.lr_decay[:, None])
         factor = factor * warmup(done, n_steps * settings.warmup[:, None])
         base = settings.learning_rate * self.record.plateau_factor
-        rates = self._tensor((base[:, None] * factor).T[..., None])
-        return rates, self._tensor((done + 1).T[..., None])
+        return self._tensor((base[:, None] * factor).T[..., None])
 
     @torch.no_grad()
     def _measured(self, loss: np.ndarray, rate: np.ndarray) -> dict[str, np.ndarray]:

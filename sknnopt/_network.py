@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +26,10 @@ from sknnopt.initializers import INITIALIZERS
 #: the constants of ``torch.nn.BatchNorm1d`` and ``LayerNorm``.
 _RUNNING_RATE = 0.1
 _EPSILON = 1e-5
+
+
+#: A module's parameters and buffers by name; torch types them as optional.
+Tensors = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Layout:
         sizes = architecture.sizes
         trained: list[tuple[str, int, tuple[int, int]]] = []
         statistics: list[tuple[str, int, tuple[int, int]]] = []
-        for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
             row = (1, fan_out)
             trained += [("weight", layer, (fan_in, fan_out)), ("bias", layer, row)]
             if architecture.normalization and layer < len(architecture.hidden):
@@ -203,19 +209,15 @@ class MemberNetwork(nn.Module):
         super().__init__()
         self.architecture = architecture
         layout = Layout.of(architecture)
+        # `data`, so that each view counts its own changes: autograd would otherwise
+        # take a running mean that moves for a change of the weights.
         for segment in layout.trained:
             name = f"{segment.kind}_{segment.layer}"
-            self.register_parameter(name, nn.Parameter(segment.view(flat)))
+            self.register_parameter(name, nn.Parameter(segment.view(flat).data))
         for segment in layout.statistics:
             name = f"{segment.kind}_{segment.layer}"
-            self.register_buffer(name, segment.view(flat))
+            self.register_buffer(name, segment.view(flat).data)
         self._functions = [ACTIVATIONS[name].make for name in architecture.activations]
-
-    def share_gradient(self, gradient: Tensor) -> None:
-        """Let backpropagation accumulate into ``gradient`` (members, trained)."""
-        segments = Layout.of(self.architecture).trained
-        for segment, parameter in zip(segments, self.parameters(), strict=True):
-            parameter.grad = segment.view(gradient)
 
     def forward(
         self,
@@ -239,8 +241,8 @@ class MemberNetwork(nn.Module):
         Tensor of shape (members, rows, outputs)
             Raw outputs.
         """
-        tensors = {**self._parameters, **self._buffers}
-        members = len(self.weight_0)
+        tensors: Tensors = {**self._parameters, **self._buffers}
+        members = len(tensors["weight_0"])
         hidden = X if X.ndim == 3 else X.expand(members, *X.shape)
         for layer, function in enumerate(self._functions):
             hidden = _linear(tensors, layer, hidden)
@@ -252,7 +254,7 @@ class MemberNetwork(nn.Module):
         return _linear(tensors, len(self._functions), hidden)
 
     def _normalized(
-        self, tensors: dict, layer: int, hidden: Tensor, present: Tensor | None
+        self, tensors: Tensors, layer: int, hidden: Tensor, present: Tensor | None
     ) -> Tensor:
         if self.architecture.normalization == "layer":
             centre = hidden.mean(-1, keepdim=True)
@@ -269,7 +271,12 @@ class MemberNetwork(nn.Module):
 
     @torch.no_grad()
     def _remember(
-        self, tensors: dict, layer: int, mean: Tensor, variance: Tensor, count: Tensor
+        self,
+        tensors: Tensors,
+        layer: int,
+        mean: Tensor,
+        variance: Tensor,
+        count: Tensor,
     ) -> None:
         """Move the running statistics towards those of this batch."""
         unbiased = variance * (count / (count - 1).clamp(min=1))
@@ -280,7 +287,7 @@ class MemberNetwork(nn.Module):
             running.add_(rate * (value - running))
 
 
-def _linear(tensors: dict, layer: int, hidden: Tensor) -> Tensor:
+def _linear(tensors: Tensors, layer: int, hidden: Tensor) -> Tensor:
     return torch.baddbmm(tensors[f"bias_{layer}"], hidden, tensors[f"weight_{layer}"])
 
 

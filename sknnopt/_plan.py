@@ -204,7 +204,9 @@ def make_settings(
         dropout=np.array(per_layer("dropout", estimator.dropout, depth), dtype=float),
         clip_norm=_limit(estimator.clip_norm),
         clip_value=_limit(estimator.clip_value),
-        loss_parameter=0.0 if parameter is None else float(getattr(estimator, parameter)),
+        loss_parameter=0.0
+        if parameter is None
+        else float(getattr(estimator, parameter)),
         max_epochs=int(estimator.max_epochs),
         patience=_FOREVER if patience is None else int(patience),
         tol=float(estimator.tol),

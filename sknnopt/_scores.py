@@ -57,7 +57,9 @@ def evaluate(
             (error * weight).sum(1),
             (reference * weight).sum(1),
         )
-        total = [a + b for a, b in zip(total, parts, strict=True)] if total else [*parts]
+        total = (
+            [a + b for a, b in zip(total, parts, strict=True)] if total else [*parts]
+        )
     return total[0] / total[1], _explained(total[2], total[3]).mean(-1)
 
 

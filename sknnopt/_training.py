@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from sknnopt._feed import Chunk
 from sknnopt._job import Job, Kind, Record, Rows, Table
 from sknnopt._loop import Loop
-from sknnopt._network import MemberNetwork
+from sknnopt._network import Layout, MemberNetwork
 from sknnopt.losses import LOSSES
 
 #: Rows that pass through the network at once in ``forward`` and ``predict``.
@@ -225,7 +225,7 @@ class MemberNet(NeuralNet):
         while goes_on:
             began = time.perf_counter()
             self.module_ = loop.module
-            self.history.new_epoch()
+            # skorch's own hook begins the epoch's row of the history.
             self.notify("on_epoch_begin", **datasets)
             line = loop.epoch()
             self._record(line, time.perf_counter() - began)
@@ -328,20 +328,23 @@ class _CallbackHooks:
         for callback in self._begin:
             callback.on_batch_begin(self.net, batch=_pair(batch), training=True)
 
-    def gradient(self, batch: Chunk) -> None:
+    def gradient(self, gradient: Tensor, batch: Chunk) -> None:
+        if not self._gradient:
+            return
         module = self.net.module_
-        views = [parameter.grad for parameter in module.parameters()]
+        segments = Layout.of(module.architecture).trained
+        for segment, parameter in zip(segments, module.parameters(), strict=True):
+            parameter.grad = segment.view(gradient).contiguous()
         X, y = _pair(batch)
         for callback in self._gradient:
             named = list(module.named_parameters())
             callback.on_grad_computed(
                 self.net, named, X=X, y=y, batch=(X, y), training=True
             )
-        for parameter, view in zip(module.parameters(), views, strict=True):
-            # A callback may have set another tensor instead of changing this one.
-            if parameter.grad is not view:
-                view.copy_(torch.zeros_like(view) if parameter.grad is None else parameter.grad)
-                parameter.grad = view
+        for segment, parameter in zip(segments, module.parameters(), strict=True):
+            # A frozen parameter (skorch's Freezer) has its gradient taken away.
+            changed = 0.0 if parameter.grad is None else parameter.grad
+            segment.view(gradient)[...] = changed
 
     def end(self, batch: Chunk, raw: Tensor, loss: Tensor) -> None:
         for callback in self._end:
@@ -369,4 +372,6 @@ def _overriding(net: MemberNet, hook: str) -> list[Callback]:
 
 def _dataset(table: Table, rows: Rows) -> Dataset:
     target = table.target[rows.index]
-    return Dataset(table.X[rows.index], target[:, 0] if target.shape[1] == 1 else target)
+    return Dataset(
+        table.X[rows.index], target[:, 0] if target.shape[1] == 1 else target
+    )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
     check_classification_targets,
     type_of_target,
@@ -18,8 +19,8 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import column_or_1d
 
-from sknnopt._architecture import DEFAULT_N_LAYERS, DEFAULT_N_UNITS
-from sknnopt._base import BaseOptimizedMLP
+from sknnopt._architecture import DEFAULT_N_LAYERS, DEFAULT_N_UNITS, PerLayer
+from sknnopt._base import BaseOptimizedMLP, can_fit_partially
 from sknnopt._docstrings import documented
 
 _LOSSES = ("auto", "binary_cross_entropy", "categorical_cross_entropy")
@@ -90,11 +91,9 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
     True
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseOptimizedMLP._parameter_constraints,
-        "loss": [
-            StrOptions(dict.fromkeys(_LOSSES).keys())
-        ],
+        "loss": [StrOptions(dict.fromkeys(_LOSSES).keys())],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), Mapping, None],
     }
@@ -102,46 +101,46 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
     def __init__(
         self,
         *,
-        hidden_layer_sizes=None,
-        n_layers=DEFAULT_N_LAYERS,
-        n_units=DEFAULT_N_UNITS,
-        activation="relu",
-        normalization=None,
-        weight_init="auto",
-        init_scale=0.05,
-        loss="auto",
-        label_smoothing=0.0,
-        class_weight=None,
-        optimizer="adam",
-        learning_rate="auto",
-        momentum=0.9,
-        nesterov=False,
-        lr_schedule="constant",
-        lr_decay=0.1,
-        warmup=0,
-        dropout=0.0,
-        l1=0.0,
-        l2=0.0,
-        weight_decay="auto",
-        clip_norm=None,
-        clip_norm_per_tensor=False,
-        clip_value=None,
-        batch_size="auto",
-        max_epochs=200,
-        shuffle=True,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        n_members=1,
-        warm_start=False,
-        random_state=None,
-        verbose=False,
-        monitor="light",
-        callbacks=None,
-        device="cpu",
-        n_threads=None,
-    ):
+        hidden_layer_sizes: int | Sequence[int] | str | None = None,
+        n_layers: int = DEFAULT_N_LAYERS,
+        n_units: PerLayer[int] = DEFAULT_N_UNITS,
+        activation: PerLayer[str] = "relu",
+        normalization: str | None = None,
+        weight_init: PerLayer[str] = "auto",
+        init_scale: float = 0.05,
+        loss: str = "auto",
+        label_smoothing: float = 0.0,
+        class_weight: Mapping[Any, float] | str | None = None,
+        optimizer: str = "adam",
+        learning_rate: float | str = "auto",
+        momentum: float = 0.9,
+        nesterov: bool = False,
+        lr_schedule: str = "constant",
+        lr_decay: float = 0.1,
+        warmup: float = 0,
+        dropout: PerLayer[float] = 0.0,
+        l1: PerLayer[float] = 0.0,
+        l2: PerLayer[float] = 0.0,
+        weight_decay: float | str = "auto",
+        clip_norm: float | None = None,
+        clip_norm_per_tensor: bool = False,
+        clip_value: float | None = None,
+        batch_size: int | str = "auto",
+        max_epochs: int = 200,
+        shuffle: bool = True,
+        early_stopping: bool | str = "auto",
+        validation_fraction: Any = 0.1,
+        n_iter_no_change: int | None = 10,
+        tol: float = 1e-4,
+        n_members: int = 1,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: bool | int = False,
+        monitor: str = "light",
+        callbacks: Sequence[Any] | None = None,
+        device: str = "cpu",
+        n_threads: int | None = None,
+    ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
             n_layers=n_layers,
@@ -184,6 +183,7 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
 
+    @available_if(can_fit_partially)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
@@ -216,7 +216,7 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
         try:
             return self._partial_fit(X, y, sample_weight)
         finally:
-            vars(self).pop("_classes", None)
+            self.__dict__.pop("_classes", None)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict class labels.

@@ -2,12 +2,10 @@
 
 M is the number of members, P the length of one network's flat vector of weights.
 Every entry of ``OPTIMIZERS`` is called as
-``make(gradient, slots, step, momentum, nesterov)``:
+``make(gradient, slots, momentum, nesterov)``:
 
 - ``gradient``: tensor of shape (M, P), not modified;
 - ``slots``: dict of the rule's state, as made by `initial_slots`, updated in place;
-- ``step``: tensor of shape (M, 1), the number of this update, counted from 1, for rules
-  that depend on it;
 - ``momentum``: tensor of shape (M, 1) in [0, 1), read by ``sgd`` only;
 - ``nesterov``: bool, read by ``sgd`` only.
 
@@ -16,9 +14,9 @@ slot; the update is ``weights -= learning_rate * direction``. Constants and the 
 of epsilon are PyTorch's defaults.
 
 Bias corrections such as 1 - beta^t are kept as running averages of the constant 1
-instead of powers of ``step``: this is exact in single precision too, and elementwise
-powers are rounded differently in a batch than alone, which would make a member's result
-depend on its neighbors.
+instead of powers of the step number: this is exact in single precision too, and
+elementwise powers are rounded differently in a batch than alone, which would make a
+member's result depend on its neighbors.
 """
 
 from __future__ import annotations
@@ -52,7 +50,7 @@ class OptimizerOption(Option):
     Parameters
     ----------
     make : callable
-        Called as ``make(gradient, slots, step, momentum, nesterov)``; returns the
+        Called as ``make(gradient, slots, momentum, nesterov)``; returns the
         direction of the update, of shape (M, P).
     summary : str
         One line for documentation tables.
@@ -115,7 +113,6 @@ def update(
     gradient: Tensor,
     slots: Slots,
     *,
-    step: Tensor,
     learning_rate: Tensor,
     weight_decay: Tensor | None,
     momentum: Tensor,
@@ -136,8 +133,6 @@ def update(
         Gradient of every member; not modified.
     slots : dict of str to Tensor
         State of the rule, from `initial_slots`; changed in place.
-    step : Tensor of shape (M, 1)
-        Number of this update, counted from 1.
     learning_rate : Tensor of shape (M, 1)
         Learning rate of every member in this step.
     weight_decay : Tensor of shape (M, P) or None
@@ -157,7 +152,7 @@ def update(
     >>> from sknnopt.optimizers import initial_slots, update
     >>> weights = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
     >>> one = torch.ones((1, 1), dtype=torch.float64)
-    >>> update("sgd", weights, 2 * weights, initial_slots("sgd", weights), step=one,
+    >>> update("sgd", weights, 2 * weights, initial_slots("sgd", weights),
     ...        learning_rate=0.25 * one, weight_decay=None, momentum=0 * one,
     ...        nesterov=False)
     >>> weights
@@ -166,7 +161,7 @@ def update(
     if weight_decay is not None:
         weights.addcmul_(weights * learning_rate, weight_decay, value=-1.0)
     rule = OPTIMIZERS[name].make
-    direction = rule(gradient, slots, step, momentum, nesterov)
+    direction = rule(gradient, slots, momentum, nesterov)
     weights.addcmul_(direction, learning_rate, value=-1.0)
 
 
@@ -180,9 +175,7 @@ def _average_square(slot: Tensor, gradient: Tensor, rate: float) -> Tensor:
     return slot.mul_(1.0 - rate).addcmul_(gradient, gradient, value=rate)
 
 
-def _adam(
-    gradient: Tensor, slots: Slots, step: Tensor, momentum: Tensor, nesterov: bool
-) -> Tensor:
+def _adam(gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool) -> Tensor:
     """Mean over root of mean square, both corrected for their bias c1 and c2."""
     mean = slots["mean"].lerp_(gradient, 1.0 - ADAM_BETA_1)
     square = _average_square(slots["square"], gradient, 1.0 - ADAM_BETA_2)
@@ -193,9 +186,7 @@ def _adam(
     return torch.div(mean, denominator, out=denominator)
 
 
-def _nadam(
-    gradient: Tensor, slots: Slots, step: Tensor, momentum: Tensor, nesterov: bool
-) -> Tensor:
+def _nadam(gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool) -> Tensor:
     """Adam whose first moment looks one step ahead along a warmed-up momentum."""
     decay = NADAM_DECAY_BASE**NADAM_MOMENTUM_DECAY
     power = slots["momentum_power"].mul_(decay)
@@ -211,7 +202,7 @@ def _nadam(
 
 
 def _rmsprop(
-    gradient: Tensor, slots: Slots, step: Tensor, momentum: Tensor, nesterov: bool
+    gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool
 ) -> Tensor:
     """Gradient over the root of its running mean square."""
     square = _average_square(slots["square"], gradient, 1.0 - RMSPROP_ALPHA)
@@ -220,7 +211,7 @@ def _rmsprop(
 
 
 def _adagrad(
-    gradient: Tensor, slots: Slots, step: Tensor, momentum: Tensor, nesterov: bool
+    gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool
 ) -> Tensor:
     """Gradient over the root of the sum of its squares so far."""
     square = slots["square_sum"].addcmul_(gradient, gradient)
@@ -229,7 +220,7 @@ def _adagrad(
 
 
 def _adadelta(
-    gradient: Tensor, slots: Slots, step: Tensor, momentum: Tensor, nesterov: bool
+    gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool
 ) -> Tensor:
     """Gradient times RMS of past directions over RMS of gradients."""
     square = _average_square(slots["square"], gradient, 1.0 - ADADELTA_RHO)
@@ -240,9 +231,7 @@ def _adadelta(
     return direction
 
 
-def _sgd(
-    gradient: Tensor, slots: Slots, step: Tensor, momentum: Tensor, nesterov: bool
-) -> Tensor:
+def _sgd(gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool) -> Tensor:
     """Velocity u = momentum u + g; with Nesterov's look-ahead, g + momentum u."""
     velocity = slots["velocity"].mul_(momentum).add_(gradient)
     return torch.addcmul(gradient, velocity, momentum) if nesterov else velocity

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 
-from sknnopt._architecture import DEFAULT_N_LAYERS, DEFAULT_N_UNITS
-from sknnopt._base import BaseOptimizedMLP
-from sknnopt._docstrings import documented
+from sknnopt._architecture import DEFAULT_N_LAYERS, DEFAULT_N_UNITS, PerLayer
+from sknnopt._base import BaseOptimizedMLP, can_fit_partially
+from sknnopt._docstrings import documented, names
 from sknnopt.losses import LOSSES
 
 _REGRESSION = [k for k, option in LOSSES.items() if option.task == "regression"]
 _OWN_PARAMETERS = {
     "loss": (
-        '{"auto", ' + ", ".join(f'"{name}"' for name in _REGRESSION) + '}, default="auto"',
+        f'{names(["auto", *_REGRESSION])}, default="auto"',
         """Loss; ``"auto"`` is the squared error. The output is linear, for
         ``"poisson"`` it is the logarithm of the prediction. Losses are measured on
         the standardized target (for ``"poisson"`` on the target divided by its
@@ -79,7 +81,7 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
     True
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseOptimizedMLP._parameter_constraints,
         "loss": [StrOptions(dict.fromkeys(["auto", *_REGRESSION]).keys())],
         "huber_delta": [Interval(Real, 0, None, closed="neither")],
@@ -89,46 +91,46 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
     def __init__(
         self,
         *,
-        hidden_layer_sizes=None,
-        n_layers=DEFAULT_N_LAYERS,
-        n_units=DEFAULT_N_UNITS,
-        activation="relu",
-        normalization=None,
-        weight_init="auto",
-        init_scale=0.05,
-        loss="auto",
-        huber_delta=1.0,
-        quantile=0.5,
-        optimizer="adam",
-        learning_rate="auto",
-        momentum=0.9,
-        nesterov=False,
-        lr_schedule="constant",
-        lr_decay=0.1,
-        warmup=0,
-        dropout=0.0,
-        l1=0.0,
-        l2=0.0,
-        weight_decay="auto",
-        clip_norm=None,
-        clip_norm_per_tensor=False,
-        clip_value=None,
-        batch_size="auto",
-        max_epochs=200,
-        shuffle=True,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        n_members=1,
-        warm_start=False,
-        random_state=None,
-        verbose=False,
-        monitor="light",
-        callbacks=None,
-        device="cpu",
-        n_threads=None,
-    ):
+        hidden_layer_sizes: int | Sequence[int] | str | None = None,
+        n_layers: int = DEFAULT_N_LAYERS,
+        n_units: PerLayer[int] = DEFAULT_N_UNITS,
+        activation: PerLayer[str] = "relu",
+        normalization: str | None = None,
+        weight_init: PerLayer[str] = "auto",
+        init_scale: float = 0.05,
+        loss: str = "auto",
+        huber_delta: float = 1.0,
+        quantile: float = 0.5,
+        optimizer: str = "adam",
+        learning_rate: float | str = "auto",
+        momentum: float = 0.9,
+        nesterov: bool = False,
+        lr_schedule: str = "constant",
+        lr_decay: float = 0.1,
+        warmup: float = 0,
+        dropout: PerLayer[float] = 0.0,
+        l1: PerLayer[float] = 0.0,
+        l2: PerLayer[float] = 0.0,
+        weight_decay: float | str = "auto",
+        clip_norm: float | None = None,
+        clip_norm_per_tensor: bool = False,
+        clip_value: float | None = None,
+        batch_size: int | str = "auto",
+        max_epochs: int = 200,
+        shuffle: bool = True,
+        early_stopping: bool | str = "auto",
+        validation_fraction: Any = 0.1,
+        n_iter_no_change: int | None = 10,
+        tol: float = 1e-4,
+        n_members: int = 1,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: bool | int = False,
+        monitor: str = "light",
+        callbacks: Sequence[Any] | None = None,
+        device: str = "cpu",
+        n_threads: int | None = None,
+    ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
             n_layers=n_layers,
@@ -171,6 +173,7 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
         self.huber_delta = huber_delta
         self.quantile = quantile
 
+    @available_if(can_fit_partially)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on the given rows, keeping the optimizer's state.
@@ -268,9 +271,7 @@ def _statistics(
     return {"mean": mean, "scale": scale, "low": y.min(axis=0), "high": y.max(axis=0)}
 
 
-def _bounds(
-    target: dict[str, np.ndarray], loss: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _bounds(target: dict[str, np.ndarray], loss: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the least and the greatest value that is ever predicted."""
     low, high = target["low"], target["high"]
     span = high / 2 - low / 2

@@ -50,13 +50,12 @@ def _run(name, weights, *, nesterov=False, decays=None, rates=RATES, momenta=MOM
     if decays is not None:
         decay = _column(decays, dtype).repeat(1, P)
         decay[:, P - N_BIASES :] = 0.0
-    for step in range(1, N_STEPS + 1):
+    for _ in range(N_STEPS):
         update(
             name,
             weights,
             _gradient(weights),
             slots,
-            step=_column([float(step)] * len(weights), dtype),
             learning_rate=_column(rates, dtype),
             weight_decay=decay,
             momentum=_column(momenta, dtype),
@@ -161,7 +160,6 @@ def test_decay_precedes_the_step(name):
             weights,
             _gradient(start),
             initial_slots(name, start),
-            step=_column([1.0] * M),
             learning_rate=rate,
             weight_decay=weight_decay,
             momentum=_column(MOMENTA),
@@ -221,7 +219,7 @@ def test_gradient_and_slots(name, nesterov):
     states = dict(slots)
     values = {slot: state.clone() for slot, state in slots.items()}
     option = OPTIMIZERS[name]
-    option.make(gradient, slots, _column([1.0] * M), _column(MOMENTA), nesterov)
+    option.make(gradient, slots, _column(MOMENTA), nesterov)
     assert torch.equal(gradient, before)
     for slot, state in states.items():
         assert slots[slot] is state
