@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
-from sklearn.base import BaseEstimator, _fit_context, is_regressor
+from sklearn.base import _fit_context, is_regressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
@@ -26,23 +23,16 @@ from sklearn.utils.validation import (
 )
 
 from sknnopt._architecture import (
-    DEFAULT_N_LAYERS,
-    DEFAULT_N_UNITS,
-    PER_LAYER,
     Architecture,
-    PerLayer,
-    fold_indexed,
     per_layer,
-    split_indexed,
 )
 from sknnopt._fitting import Data, Mode, Trained, train
 from sknnopt._job import Kind, Record
 from sknnopt._network import Layout, MemberNetwork
+from sknnopt._parameters import MLPParameters
 from sknnopt._plan import check_layers, make_architecture
 from sknnopt._training import MemberNet
 from sknnopt.losses import LOSSES
-from sknnopt.optimizers import OPTIMIZERS
-from sknnopt.schedules import SCHEDULES
 
 _FLOATS = (np.float64, np.float32)
 #: Numbers that pass through the networks at once in a prediction.
@@ -51,177 +41,11 @@ _PREDICT_CHUNK = 1 << 22
 _LARGEST_RAW = 1e4
 
 
-class BaseOptimizedMLP(BaseEstimator, ABC):
+class BaseOptimizedMLP(MLPParameters, ABC):
     """Base of :class:`OptimizedMLPClassifier` and :class:`OptimizedMLPRegressor`.
 
     The parameters are documented there.
     """
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        # Per-layer parameters are only roughly checked here: a value of the right
-        # type may still be wrong for its layer, and check_layers says which.
-        "hidden_layer_sizes": [Integral, str, "array-like", None],
-        "n_layers": [Interval(Integral, 0, None, closed="left")],
-        "n_units": [Integral, "array-like", Mapping],
-        "activation": [str, "array-like", Mapping],
-        "normalization": [StrOptions({"batch", "layer"}), None],
-        "weight_init": [str, "array-like", Mapping],
-        "init_scale": [Interval(Real, 0, None, closed="left")],
-        "optimizer": [StrOptions(OPTIMIZERS.keys())],
-        "learning_rate": [
-            StrOptions({"auto"}),
-            Interval(Real, 0, None, closed="neither"),
-        ],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
-        "nesterov": ["boolean"],
-        "lr_schedule": [StrOptions(SCHEDULES.keys())],
-        "lr_decay": [Interval(Real, 0, 1, closed="right")],
-        "warmup": [Interval(Real, 0, None, closed="left")],
-        "dropout": [Real, "array-like", Mapping],
-        "l1": [Real, "array-like", Mapping],
-        "l2": [Real, "array-like", Mapping],
-        "weight_decay": [
-            StrOptions({"auto"}),
-            Interval(Real, 0, None, closed="left"),
-        ],
-        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "clip_norm_per_tensor": ["boolean"],
-        "clip_value": [Interval(Real, 0, None, closed="neither"), None],
-        "batch_size": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "early_stopping": ["boolean", StrOptions({"auto"})],
-        "validation_fraction": [
-            Interval(Real, 0, 1, closed="neither"),
-            HasMethods(["split", "get_n_splits"]),
-        ],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "n_members": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-        "monitor": [StrOptions({"off", "light", "full"})],
-        "callbacks": [list, tuple, None],
-        "device": [str],
-        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
-    }
-
-    def __init__(
-        self,
-        *,
-        hidden_layer_sizes: int | Sequence[int] | str | None = None,
-        n_layers: int = DEFAULT_N_LAYERS,
-        n_units: PerLayer[int] = DEFAULT_N_UNITS,
-        activation: PerLayer[str] = "relu",
-        normalization: str | None = None,
-        weight_init: PerLayer[str] = "auto",
-        init_scale: float = 0.05,
-        loss: str = "auto",
-        optimizer: str = "adam",
-        learning_rate: float | str = "auto",
-        momentum: float = 0.9,
-        nesterov: bool = False,
-        lr_schedule: str = "constant",
-        lr_decay: float = 0.1,
-        warmup: float = 0,
-        dropout: PerLayer[float] = 0.0,
-        l1: PerLayer[float] = 0.0,
-        l2: PerLayer[float] = 0.0,
-        weight_decay: float | str = "auto",
-        clip_norm: float | None = None,
-        clip_norm_per_tensor: bool = False,
-        clip_value: float | None = None,
-        batch_size: int | str = "auto",
-        max_epochs: int = 200,
-        shuffle: bool = True,
-        early_stopping: bool | str = "auto",
-        validation_fraction: Any = 0.1,
-        n_iter_no_change: int | None = 10,
-        tol: float = 1e-4,
-        n_members: int = 1,
-        warm_start: bool = False,
-        random_state: Any = None,
-        verbose: bool | int = False,
-        monitor: str = "light",
-        callbacks: Sequence[Any] | None = None,
-        device: str = "cpu",
-        n_threads: int | None = None,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.n_layers = n_layers
-        self.n_units = n_units
-        self.activation = activation
-        self.normalization = normalization
-        self.weight_init = weight_init
-        self.init_scale = init_scale
-        self.loss = loss
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.nesterov = nesterov
-        self.lr_schedule = lr_schedule
-        self.lr_decay = lr_decay
-        self.warmup = warmup
-        self.dropout = dropout
-        self.l1 = l1
-        self.l2 = l2
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.clip_norm_per_tensor = clip_norm_per_tensor
-        self.clip_value = clip_value
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.shuffle = shuffle
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.n_members = n_members
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
-        self.monitor = monitor
-        self.callbacks = callbacks
-        self.device = device
-        self.n_threads = n_threads
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters, those of single layers included.
-
-        Parameters
-        ----------
-        **params : dict
-            Parameters by name. ``n_units``, ``activation``, ``dropout``,
-            ``weight_init``, ``l1`` and ``l2`` also take a layer's index, as in
-            ``dropout__0=0.2`` (0 is the first hidden layer): the value is folded
-            into a new dict, after all plain parameters have been set.
-
-        Returns
-        -------
-        self : object
-            The estimator.
-
-        Raises
-        ------
-        ValueError
-            If there is no such parameter.
-        """
-        plain, indexed = split_indexed(params)
-        for key in plain:
-            name, is_nested, _ = key.partition("__")
-            if is_nested and name in self._get_param_names():
-                raise ValueError(
-                    f"Invalid parameter {key!r} for {type(self).__name__}. Only "
-                    f"{', '.join(PER_LAYER)} take a layer's index, as in 'dropout__0'."
-                )
-        super().set_params(**plain)
-        for name, updates in indexed.items():
-            setattr(self, name, fold_indexed(getattr(self, name), updates))
-        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -268,12 +92,14 @@ class BaseOptimizedMLP(BaseEstimator, ABC):
         self.__dict__ = twin.__dict__
         return self
 
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
+    def _partial_fit(
+        self, X: Any, y: Any, sample_weight: Any, classes: Any = None
+    ) -> Self:
         """Train one epoch more, from the state of the last call if there is one."""
         check_layers(self)
         mode: Mode = "continue" if hasattr(self, "_record") else "new"
         twin = self._copy(with_state=True)
-        data = twin._checked(X, y, sample_weight, mode=mode)
+        data = twin._checked(X, y, sample_weight, mode=mode, classes=classes)
         twin._train(data, None, mode=mode, n_epochs=1)
         self.__dict__ = twin.__dict__
         return self
@@ -291,7 +117,13 @@ class BaseOptimizedMLP(BaseEstimator, ABC):
         return twin
 
     def _checked(
-        self, X: Any, y: Any, sample_weight: Any, *, mode: Mode | Literal["validate"]
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        mode: Mode | Literal["validate"],
+        classes: Any = None,
     ) -> Data:
         """Check what ``fit`` was given and encode the target."""
         X, y = validate_data(
@@ -309,7 +141,7 @@ class BaseOptimizedMLP(BaseEstimator, ABC):
             weight = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
-        target, weight = self._encode(y, weight, mode=mode)
+        target, weight = self._encode(y, weight, mode=mode, classes=classes)
         return Data(X, target, weight)
 
     def _checked_validation(self, X_val: Any, y_val: Any, weight: Any) -> Data | None:
@@ -331,11 +163,17 @@ class BaseOptimizedMLP(BaseEstimator, ABC):
 
     @abstractmethod
     def _encode(
-        self, y: np.ndarray, weight: np.ndarray | None, *, mode: str
+        self,
+        y: np.ndarray,
+        weight: np.ndarray | None,
+        *,
+        mode: str,
+        classes: Any = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the target as the loss reads it, and the weights.
 
-        In mode ``"new"`` what the target looks like is learned first.
+        In mode ``"new"`` what the target looks like is learned first; ``classes`` are
+        the labels that a classifier was told of.
         """
 
     @abstractmethod

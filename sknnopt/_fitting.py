@@ -35,6 +35,18 @@ class Data:
     target: np.ndarray
     weight: np.ndarray | None = None
 
+    def counted(self) -> np.ndarray:
+        """Return the rows that have a weight."""
+        if self.weight is None:
+            return np.arange(self.X.shape[0])
+        counted = np.flatnonzero(self.weight)
+        if len(counted) == 0:
+            raise ValueError(
+                "All rows have weight zero, by sample_weight or by class_weight. At "
+                "least one must count."
+            )
+        return counted
+
     def rows(self, index: np.ndarray) -> Rows:
         """Return some of the rows for a member."""
         return Rows(index, None if self.weight is None else self.weight[index])
@@ -152,9 +164,7 @@ def _make_job(
     n_epochs: int | None,
 ) -> Job:
     members = int(estimator.n_members)
-    counted = np.arange(data.X.shape[0])
-    if data.weight is not None:
-        counted = np.flatnonzero(data.weight)
+    counted = data.counted()
     restore_best = n_epochs is None and stops_early(
         estimator.early_stopping, len(counted), is_given=valid is not None
     )
@@ -162,7 +172,7 @@ def _make_job(
     valid_table, held_out = None, []
     if valid is not None:
         valid_table = Table(valid.X, valid.target)
-        held_out = [valid.rows(np.arange(valid.X.shape[0]))] * members
+        held_out = [valid.rows(valid.counted())] * members
         rows = [data.rows(counted)] * members
     elif restore_best:
         valid_table = table
@@ -219,7 +229,7 @@ def _split(
 
 def _check_device(device: str) -> None:
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"The 'device' parameter must name a torch device that is available here, "

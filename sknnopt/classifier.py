@@ -12,11 +12,7 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import (
-    check_classification_targets,
-    type_of_target,
-    unique_labels,
-)
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
 from sknnopt._architecture import DEFAULT_N_LAYERS, DEFAULT_N_UNITS, PerLayer
@@ -212,11 +208,12 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
                 "not see all rows at once. Compute the weights on all of them with "
                 "sklearn.utils.compute_class_weight and give them as a dict."
             )
-        self._classes = classes
-        try:
-            return self._partial_fit(X, y, sample_weight)
-        finally:
-            self.__dict__.pop("_classes", None)
+        if not hasattr(self, "_record") and classes is None:
+            raise ValueError(
+                "The 'classes' parameter of partial_fit is None in the first call. "
+                "Give all labels that will ever come."
+            )
+        return self._partial_fit(X, y, sample_weight, classes)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict class labels.
@@ -274,19 +271,16 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
             return np.log(self.predict_proba(X))
 
     def _encode(
-        self, y: Any, weight: np.ndarray | None, *, mode: str
+        self, y: Any, weight: np.ndarray | None, *, mode: str, classes: Any = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         check_classification_targets(y)
         is_multilabel = type_of_target(y) == "multilabel-indicator"
         if not is_multilabel:
             y = column_or_1d(y, warn=True)
         if mode == "new":
-            self._learn_classes(y, is_multilabel)
-        elif is_multilabel != self._is_multilabel:
-            raise ValueError(
-                "The target's type has changed: the networks were trained on "
-                f"{'a multilabel' if self._is_multilabel else 'single labels'} target."
-            )
+            self._learn_classes(y, classes, is_multilabel=is_multilabel)
+        else:
+            self._check_same_classes(classes, is_multilabel=is_multilabel)
         if is_multilabel:
             return self._encode_multilabel(y), self._weigh_multilabel(weight)
         index = self._class_index(y, mode)
@@ -295,20 +289,26 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
             return index[:, None].astype(np.float64), weight
         return index[:, None], weight
 
-    def _learn_classes(self, y: Any, is_multilabel: bool) -> None:
+    def _learn_classes(self, y: Any, classes: Any, *, is_multilabel: bool) -> None:
         self._is_multilabel = is_multilabel
-        given = getattr(self, "_classes", None)
         if is_multilabel:
             self.classes_ = np.arange(y.shape[1])
-        elif "_classes" not in vars(self):
-            self.classes_ = np.unique(y)
-        elif given is None:
-            raise ValueError(
-                "The 'classes' parameter of partial_fit is None in the first call. "
-                "Give all labels that will ever come."
-            )
         else:
-            self.classes_ = unique_labels(given)
+            self.classes_ = np.unique(y if classes is None else np.asarray(classes))
+
+    def _check_same_classes(self, classes: Any, *, is_multilabel: bool) -> None:
+        if is_multilabel != self._is_multilabel:
+            kind = "a multilabel target" if self._is_multilabel else "single labels"
+            raise ValueError(
+                f"The target's type has changed: the networks were trained on {kind}."
+            )
+        if classes is None:
+            return
+        if not np.array_equal(np.unique(np.asarray(classes)), self.classes_):
+            raise ValueError(
+                f"The 'classes' parameter of partial_fit has changed: {classes!r} "
+                f"instead of {self.classes_.tolist()}."
+            )
 
     def _class_index(self, y: np.ndarray, mode: str) -> np.ndarray:
         unknown = np.setdiff1d(y, self.classes_)

@@ -215,7 +215,12 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
         return values[:, 0] if self._is_1d else values
 
     def _encode(
-        self, y: np.ndarray, weight: np.ndarray | None, *, mode: str
+        self,
+        y: np.ndarray,
+        weight: np.ndarray | None,
+        *,
+        mode: str,
+        classes: Any = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         columns = y.reshape(len(y), -1).astype(np.float64)
         loss = self._resolve_loss()
