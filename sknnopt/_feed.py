@@ -26,14 +26,13 @@ class Chunk:
     """Some consecutive rows of an epoch, for all members.
 
     ``X`` is ``(members, rows, features)``, ``target`` ``(members, rows, targets)``,
-    ``weight`` ``(members, rows)`` or None where every row counts one, ``present``
-    ``(members, rows, 1)`` or None where no row is padding.
+    ``weight`` ``(members, rows)``, zero at padding, or None where every row counts one;
+    ``masks`` has one entry for each hidden layer.
     """
 
     X: Tensor
     target: Tensor
     weight: Tensor | None
-    present: Tensor | None
     masks: tuple[Tensor | None, ...] = ()
 
     def batch(self, rows: slice) -> Chunk:
@@ -42,7 +41,6 @@ class Chunk:
             X=self.X[:, rows],
             target=self.target[:, rows],
             weight=None if self.weight is None else self.weight[:, rows],
-            present=None if self.present is None else self.present[:, rows],
             masks=tuple(m if m is None else m[:, rows] for m in self.masks),
         )
 
@@ -65,9 +63,9 @@ class Feed:
         self.n_rows = np.array([len(r) for r in rows])
         longest = int(self.n_rows.max())
         self.index = np.stack([_padded(r.index, longest) for r in rows])
-        self.is_padded = bool((self.n_rows < longest).any())
+        is_padded = bool((self.n_rows < longest).any())
         is_weighted = any(r.weight is not None for r in rows)
-        self.weight = _weights(rows, longest) if is_weighted or self.is_padded else None
+        self.weight = _weights(rows, longest) if is_weighted or is_padded else None
         # All losses are sums over rows divided by this, per row.
         self.mean_weight = (
             np.ones(len(rows))
@@ -78,18 +76,15 @@ class Feed:
     def chunk(self, order: np.ndarray) -> Chunk:
         """Gather the rows at positions ``order`` of shape (members, n)."""
         index = np.take_along_axis(self.index, order, axis=1)
-        weight = present = None
+        weight = None
         if self.weight is not None:
             weight = self._tensor(np.take_along_axis(self.weight, order, axis=1))
-        if self.is_padded:
-            present = self._tensor((order < self.n_rows[:, None])[..., None])
         target = self.table.target[index]
         keep_type = target.dtype == np.int64
         return Chunk(
             X=self._tensor(_gathered(self.table.X, index)),
             target=self._tensor(target, target.dtype if keep_type else None),
             weight=weight,
-            present=present,
         )
 
     def in_order(self) -> Iterator[Chunk]:
@@ -181,7 +176,7 @@ class Epochs:
             self._mask(rates[:, layer], width, order, generators)
             for layer, width in enumerate(self.kind.architecture.hidden)
         )
-        return Chunk(chunk.X, chunk.target, chunk.weight, chunk.present, masks)
+        return Chunk(chunk.X, chunk.target, chunk.weight, masks)
 
     def _mask(
         self,

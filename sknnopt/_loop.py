@@ -149,7 +149,7 @@ class Loop:
         hooks = self.hooks
         if hooks is not None:
             hooks.begin(batch)
-        raw = self.module(batch.X, batch.masks, batch.present)
+        raw = self.module(batch.X, batch.masks, batch.weight)
         losses = self._loss(raw, batch.target, self._parameter)
         if batch.weight is not None:
             losses = losses * batch.weight

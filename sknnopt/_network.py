@@ -223,7 +223,7 @@ class MemberNetwork(nn.Module):
         self,
         X: Tensor,
         masks: Sequence[Tensor | None] = (),
-        present: Tensor | None = None,
+        weight: Tensor | None = None,
     ) -> Tensor:
         """Return the raw outputs.
 
@@ -233,8 +233,9 @@ class MemberNetwork(nn.Module):
             The rows of the batch.
         masks : sequence of Tensor or None, default=()
             For each hidden layer what its units are multiplied by: dropout.
-        present : Tensor of shape (members, rows, 1) or None, default=None
-            1 at real rows and 0 at padding, which batch normalization must not see.
+        weight : Tensor of shape (members, rows) or None, default=None
+            Sample weights, zero at padding: batch normalization counts a row of weight
+            two as two rows.
 
         Returns
         -------
@@ -247,20 +248,20 @@ class MemberNetwork(nn.Module):
         for layer, function in enumerate(self._functions):
             hidden = _linear(tensors, layer, hidden)
             if self.architecture.normalization:
-                hidden = self._normalized(tensors, layer, hidden, present)
+                hidden = self._normalized(tensors, layer, hidden, weight)
             hidden = function(hidden)
             if masks and masks[layer] is not None:
                 hidden = hidden * masks[layer]
         return _linear(tensors, len(self._functions), hidden)
 
     def _normalized(
-        self, tensors: Tensors, layer: int, hidden: Tensor, present: Tensor | None
+        self, tensors: Tensors, layer: int, hidden: Tensor, weight: Tensor | None
     ) -> Tensor:
         if self.architecture.normalization == "layer":
             centre = hidden.mean(-1, keepdim=True)
             variance = hidden.var(-1, keepdim=True, correction=0)
         elif self.training:
-            centre, variance, count = _moments(hidden, present)
+            centre, variance, count = _moments(hidden, weight)
             self._remember(tensors, layer, centre, variance, count)
         else:
             centre, variance = tensors[f"mean_{layer}"], tensors[f"variance_{layer}"]
@@ -279,7 +280,8 @@ class MemberNetwork(nn.Module):
         count: Tensor,
     ) -> None:
         """Move the running statistics towards those of this batch."""
-        unbiased = variance * (count / (count - 1).clamp(min=1))
+        # As for `count` rows; weights may add up to less than two.
+        unbiased = variance * (count.clamp(min=1) / (count - 1).clamp(min=1))
         # A member without a row in this batch keeps what it has.
         rate = _RUNNING_RATE * (count > 0)
         for kind, value in (("mean", mean), ("variance", unbiased)):
@@ -291,14 +293,14 @@ def _linear(tensors: Tensors, layer: int, hidden: Tensor) -> Tensor:
     return torch.baddbmm(tensors[f"bias_{layer}"], hidden, tensors[f"weight_{layer}"])
 
 
-def _moments(hidden: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean and (biased) variance over the rows, and how many there are."""
-    if present is None:
+def _moments(hidden: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean and (biased) variance over the rows, and how many rows count."""
+    if weight is None:
         count = hidden.new_tensor(hidden.shape[1])
         mean = hidden.mean(1, keepdim=True)
         return mean, hidden.var(1, keepdim=True, correction=0), count
-    count = present.sum(1, keepdim=True)
-    at_least_one = count.clamp(min=1)
-    mean = (hidden * present).sum(1, keepdim=True) / at_least_one
-    variance = ((hidden - mean).square() * present).sum(1, keepdim=True) / at_least_one
+    count = weight.sum(1)[:, None, None]
+    share = weight[..., None] / torch.where(count > 0, count, 1.0)
+    mean = (hidden * share).sum(1, keepdim=True)
+    variance = ((hidden - mean).square() * share).sum(1, keepdim=True)
     return mean, variance, count

@@ -1,0 +1,116 @@
+"""The files that the tune command writes."""
+
+from __future__ import annotations
+
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sknnopt._report import report_html
+from sknnopt._results import TuneResult
+from sknnopt._tables import InputError, one_line
+from sknnopt.persistence import save
+
+_EXTRAS = {"matplotlib": "plot", "safetensors": "save"}
+
+
+def require_extras() -> None:
+    """Make sure that the libraries for report and model are there.
+
+    Raises
+    ------
+    InputError
+        If one is missing.
+    """
+    missing = [name for name in _EXTRAS if find_spec(name) is None]
+    if missing:
+        extras = ",".join(_EXTRAS[name] for name in missing)
+        raise InputError(
+            f"the tune command needs {' and '.join(missing)}: "
+            f"pip install sknnopt[{extras}]"
+        )
+
+
+def writable_folder(path: Path) -> Path:
+    """Make a folder, and make sure that files can be written there.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+
+    Returns
+    -------
+    Path
+        The same.
+
+    Raises
+    ------
+    InputError
+        If it cannot be.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write to --output {path}: {one_line(error)}") from error
+    return path
+
+
+def write_results(folder: Path, result: TuneResult, model: Any) -> dict[str, Path]:
+    """Write report, model and candidates.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to.
+    result : TuneResult
+        What was found.
+    model : Pipeline
+        The best model, fitted.
+
+    Returns
+    -------
+    dict of str to Path
+        What was written.
+    """
+    files = {
+        "report": folder / "report.html",
+        "model": folder / "model.safetensors",
+        "candidates": folder / "candidates.csv",
+    }
+    save(model, files["model"])
+    candidate_table(result).to_csv(files["candidates"], index=False)
+    files["report"].write_text(report_html(result), encoding="utf-8")
+    return files
+
+
+def candidate_table(result: TuneResult) -> pd.DataFrame:
+    """Tabulate the candidates.
+
+    Parameters
+    ----------
+    result : TuneResult
+        What was found.
+
+    Returns
+    -------
+    DataFrame
+        One row for each candidate, best first.
+    """
+    return pd.DataFrame(
+        [
+            {
+                "number": candidate.number,
+                f"mean_{result.measure}": candidate.mean,
+                f"sd_{result.measure}": candidate.sd,
+                "fit_seconds": candidate.fit_seconds,
+                **candidate.params,
+            }
+            for candidate in result.ranking
+        ]
+    )

@@ -1,0 +1,1 @@
+def report_html(r): return "stub"

@@ -1,0 +1,149 @@
+"""What the tune command finds out, as plain records that a report is written from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+#: Measures by task, and whether more is better; the search looks at the first.
+MEASURES: dict[str, dict[str, bool]] = {
+    "classification": {"accuracy": True, "log-loss": False},
+    "regression": {"R²": True, "RMSE": False},
+}
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """A table in numbers.
+
+    Parameters
+    ----------
+    name, target : str
+        Of the table and of its target column.
+    task : {"classification", "regression"}
+        What is predicted.
+    reason : str
+        Why this task.
+    n_train, n_test : int
+        Rows that the search saw, and rows held out.
+    numeric, text : tuple of str
+        Names of the feature columns.
+    n_missing : int
+        Numbers that were missing in the features.
+    classes : mapping of str to int, default={}
+        Rows of each class.
+    target_range : tuple of float or None, default=None
+        Least and greatest target of a regression.
+    notes : tuple of str, default=()
+        What else there is to know, a sentence each.
+    """
+
+    name: str
+    target: str
+    task: str
+    reason: str
+    n_train: int
+    n_test: int
+    numeric: tuple[str, ...]
+    text: tuple[str, ...]
+    n_missing: int
+    classes: Mapping[str, int] = field(default_factory=dict)
+    target_range: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One point of the search.
+
+    Parameters
+    ----------
+    number : int
+        When it was tried; 1 is the first.
+    params : mapping of str to object
+        Hyperparameters.
+    mean, sd : float
+        Cross-validated score, and its standard deviation over the folds.
+    fit_seconds : float
+        Mean duration of one fit.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    mean: float
+    sd: float
+    fit_seconds: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measure of one model: over the folds, and on the held-out rows."""
+
+    cv_mean: float
+    cv_sd: float
+    held_out: float
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """A model's name, and its measures by name."""
+
+    name: str
+    measures: Mapping[str, Measured]
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """All that a report tells.
+
+    Parameters
+    ----------
+    data : DataSummary
+        The table.
+    settings : mapping of str to int or float
+        The options that the search ran with.
+    candidates : tuple of Candidate
+        In the order in which they were tried.
+    best : Candidate
+        The one with the best mean score.
+    scores : tuple of ModelScores
+        The tuned model first, then the baselines.
+    history : mapping of str to ndarray
+        The tuned model's history, one column each.
+    best_epoch : ndarray of shape (n_members,)
+        The epoch whose weights each member kept.
+    truth, predicted : ndarray of shape (n_test,)
+        Target of the held-out rows and its prediction.
+    labels : tuple
+        The classes in order; empty for a regression.
+    seconds : float
+        Duration of the whole run.
+    versions : mapping of str to str
+        Libraries and their versions.
+    """
+
+    data: DataSummary
+    settings: Mapping[str, float]
+    candidates: tuple[Candidate, ...]
+    best: Candidate
+    scores: tuple[ModelScores, ...]
+    history: Mapping[str, np.ndarray]
+    best_epoch: np.ndarray
+    truth: np.ndarray
+    predicted: np.ndarray
+    labels: tuple[Any, ...]
+    seconds: float
+    versions: Mapping[str, str]
+
+    @property
+    def measure(self) -> str:
+        """Name of the measure that the search looked at."""
+        return next(iter(MEASURES[self.data.task]))
+
+    @property
+    def ranking(self) -> tuple[Candidate, ...]:
+        """The candidates, best first."""
+        return tuple(sorted(self.candidates, key=lambda c: (-c.mean, c.number)))

@@ -1,0 +1,1 @@
+def save(model, path): open(path,"w").write("stub")

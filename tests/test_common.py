@@ -1,0 +1,122 @@
+"""scikit-learn's own checks, at the defaults and at settings of every kind."""
+
+from __future__ import annotations
+
+import pytest
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import (
+    estimator_checks_generator,
+    parametrize_with_checks,
+)
+
+from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
+
+#: Where the batch is full and nothing is drawn for single rows, every check holds.
+EXACT = [
+    {},
+    {"activation": "tanh", "optimizer": "rmsprop", "learning_rate": 0.003, "l1": 1e-4},
+    {"normalization": "layer", "clip_norm": 1.0, "learning_rate": 0.01},
+    {"normalization": "batch", "learning_rate": 0.01, "max_epochs": 50},
+    {
+        "n_members": 2,
+        "lr_schedule": "one_cycle",
+        "monitor": "full",
+        "n_units": [32, 16],
+        "learning_rate": 0.01,
+        "max_epochs": 50,
+    },
+]
+#: Where rows are drawn, dropped or held out, a row of weight two cannot equal two rows,
+#: in scikit-learn's own networks neither: another row order, another mask, another row
+#: held out. What holds instead, the equality of mean predictions, is shown in
+#: test_sample_weight.py.
+INEXACT = [
+    {"dropout": 0.2},
+    {"batch_size": 8, "max_epochs": 50},
+    {"early_stopping": True, "learning_rate": 0.01, "n_iter_no_change": 50},
+]
+REASON = "weighted and repeated rows differ in order, masks or which are held out"
+WEIGHT_CHECKS = {
+    "check_sample_weight_equivalence_on_dense_data": REASON,
+    "check_sample_weight_equivalence_on_sparse_data": REASON,
+}
+
+
+def _is_inexact(estimator):
+    inexact = (
+        estimator.dropout != 0.0
+        or estimator.batch_size != "auto"
+        or estimator.early_stopping is True
+    )
+    return WEIGHT_CHECKS if inexact else {}
+
+
+ESTIMATORS = [
+    estimator(**settings)
+    for settings in EXACT + INEXACT
+    for estimator in (OptimizedMLPClassifier, OptimizedMLPRegressor)
+]
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=_is_inexact)
+def test_scikit_learn_check(estimator, check):
+    """scikit-learn's check passes, at defaults without any exception."""
+    check(estimator)
+
+
+#: A Pipeline fits the very steps it was given, whatever they are.
+PIPELINE_CHECKS = dict.fromkeys(
+    ("check_estimators_overwrite_params", "check_dont_overwrite_parameters"),
+    "a Pipeline changes its parameter `steps` in fit",
+)
+QUICK = {"random_state": 0, "max_epochs": 50, "learning_rate": 0.01}
+
+
+@parametrize_with_checks(
+    [
+        make_pipeline(StandardScaler(), OptimizedMLPClassifier(**QUICK)),
+        make_pipeline(StandardScaler(), OptimizedMLPRegressor(**QUICK)),
+    ],
+    expected_failed_checks=lambda _: PIPELINE_CHECKS,
+)
+def test_scikit_learn_check_in_pipeline(estimator, check):
+    """scikit-learn's check passes for a pipeline that ends in the estimator."""
+    check(estimator)
+
+
+def _names(estimator):
+    return [
+        getattr(check, "func", check).__name__
+        for _, check in estimator_checks_generator(estimator)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (OptimizedMLPClassifier(), MLPClassifier()),
+        (OptimizedMLPRegressor(), MLPRegressor()),
+    ],
+)
+def test_no_check_is_avoided(ours, theirs):
+    """Our tags let no check out that scikit-learn's own network has to pass."""
+    expected = set(_names(theirs))
+    assert expected <= set(_names(ours))
+    assert len(_names(ours)) >= len(_names(theirs))
+
+
+@pytest.mark.parametrize("settings", INEXACT)
+@pytest.mark.parametrize("estimator", [OptimizedMLPClassifier, OptimizedMLPRegressor])
+def test_expected_failures_do_fail(estimator, settings):
+    """The checks that are listed as expected failures are not listed for nothing."""
+    checks = [
+        check
+        for _, check in estimator_checks_generator(estimator(**settings))
+        if getattr(check, "func", check).__name__ in WEIGHT_CHECKS
+    ]
+    assert len(checks) == len(WEIGHT_CHECKS)
+    for check in checks:
+        with pytest.raises(AssertionError, match="not equivalent"):
+            check(estimator(**settings))
