@@ -100,7 +100,13 @@ def _add_tune(commands: Any) -> None:
     add("--cv", type=folds, default=5, metavar="N", help="folds of cross-validation")
     add("--test-size", type=share, default=0.2, metavar="X", help="share held out")
     add("--seed", type=seed, default=0, metavar="N", help="seed of all that is drawn")
-    add("--max-epochs", type=count, default=200, metavar="N", help="most epochs of a fit")
+    add(
+        "--max-epochs",
+        type=count,
+        default=200,
+        metavar="N",
+        help="most epochs of a fit",
+    )
     add("--n-jobs", type=jobs, default=1, metavar="N", help="processes; -1: all cores")
     add(
         "--output",

@@ -267,6 +267,7 @@ class BaseOptimizedMLP(MLPParameters, ABC):
         X = validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False)
         network = self._network().eval()
         respond = LOSSES[self.loss_name_].respond
+        limits = [self._tensor(limit) for limit in self._limits()]
         width = max(self._architecture.sizes) * len(self._record["weights"])
         n_rows = max(1, _PREDICT_CHUNK // width)
         responses = []
@@ -275,8 +276,15 @@ class BaseOptimizedMLP(MLPParameters, ABC):
                 raw = network(self._tensor(X[start : start + n_rows]))
                 # An absurd input may overflow; a prediction is finite all the same.
                 raw = raw.nan_to_num(0.0).clamp(-_LARGEST_RAW, _LARGEST_RAW)
-                responses.append(respond(raw).mean(0).cpu().numpy())
+                response = respond(raw)
+                if limits:
+                    response = response.clamp(*limits)
+                responses.append(response.mean(0).cpu().numpy())
         return np.concatenate(responses)
+
+    def _limits(self) -> tuple[np.ndarray, ...]:
+        """Return the bounds of a member's response, in its own units, if any."""
+        return ()
 
     def _tensor(self, array: Any) -> torch.Tensor:
         dense = array.toarray() if sparse.issparse(array) else array

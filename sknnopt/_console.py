@@ -11,7 +11,9 @@ from sknnopt._results import TuneResult
 
 
 @contextmanager
-def search_progress(n_iter: int, measure: str) -> Iterator[Callable[[int, float], None]]:
+def search_progress(
+    n_iter: int, measure: str
+) -> Iterator[Callable[[int, float], None]]:
     """Show how far a search has come.
 
     Parameters

@@ -17,8 +17,10 @@ from torch import Tensor
 
 from sknnopt._job import Job, Kind, Rows, Table
 
-#: Numbers that one member may gather or draw at once.
+#: Numbers that one member may gather or draw at once in training.
 _CHUNK = 1 << 21
+#: The same where it is measured: all members pass together, each layer in memory.
+_MEASURED_CHUNK = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,10 @@ class Feed:
 
     def in_order(self) -> Iterator[Chunk]:
         """Yield all rows as they come, in chunks."""
-        members, longest = self.index.shape
-        width = max(self.kind.architecture.sizes)
-        rows = max(1, _CHUNK // (members * width))
+        longest = self.index.shape[1]
+        # From one network's shape alone: a loss is summed in the same parts in
+        # whatever company.
+        rows = max(1, _MEASURED_CHUNK // max(self.kind.architecture.sizes))
         order = np.broadcast_to(np.arange(longest), self.index.shape)
         for start in range(0, longest, rows):
             yield self.chunk(order[:, start : start + rows])

@@ -27,8 +27,8 @@ from sknnopt.optimizers import update
 from sknnopt.penalties import l1_gradient, l1_penalty, l2_gradient, l2_penalty
 from sknnopt.schedules import SCHEDULES, reduce_on_plateau, warmup
 
-#: Epochs without improvement before the plateau schedule acts, where early stopping
-#: is off; otherwise it acts at half of that patience, so that it comes first.
+#: Epochs without improvement at which the plateau schedule acts at the latest; it acts
+#: at half of ``n_iter_no_change`` where that is sooner, so that it comes before the end.
 _PLATEAU_PATIENCE = 10
 
 
@@ -298,14 +298,15 @@ class Loop:
         if not SCHEDULES[self.kind.lr_schedule].on_plateau:
             return
         record, settings = self.record, self.job.settings
-        patience = np.maximum(1, settings.patience // 2)
+        # It acts when this many epochs have been exceeded: at half of the patience.
+        patience = np.maximum(0, settings.patience // 2 - 1)
         record.plateau_best, record.plateau_stale, record.plateau_factor = (
             reduce_on_plateau(
                 monitored,
                 record.plateau_best,
                 record.plateau_stale,
                 record.plateau_factor,
-                patience=np.minimum(patience, _PLATEAU_PATIENCE),
+                patience=np.minimum(patience, _PLATEAU_PATIENCE - 1),
                 decay=settings.lr_decay,
                 tol=settings.tol,
             )

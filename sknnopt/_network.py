@@ -283,7 +283,7 @@ class MemberNetwork(nn.Module):
         # As for `count` rows; weights may add up to less than two.
         unbiased = variance * (count.clamp(min=1) / (count - 1).clamp(min=1))
         # A member without a row in this batch keeps what it has.
-        rate = _RUNNING_RATE * (count > 0)
+        rate = _RUNNING_RATE * (count > 0).to(mean.dtype)
         for kind, value in (("mean", mean), ("variance", unbiased)):
             running = tensors[f"{kind}_{layer}"]
             running.add_(rate * (value - running))

@@ -57,7 +57,9 @@ def writable_folder(path: Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise InputError(f"cannot write to --output {path}: {one_line(error)}") from error
+        raise InputError(
+            f"cannot write to --output {path}: {one_line(error)}"
+        ) from error
     return path
 
 

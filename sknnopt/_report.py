@@ -1,1 +1,236 @@
-def report_html(r): return "stub"
+"""The tune command's report: one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from string import Template
+from typing import Any
+
+from sknnopt._console import number
+from sknnopt._figures import convergence_svg, history_svg, prediction_svg
+from sknnopt._page import PAGE
+from sknnopt._results import MEASURES, DataSummary, TuneResult
+
+#: Beyond this a matrix of counts is no longer readable.
+_MOST_MATRIX_CLASSES = 12
+#: Most classes that the summary counts one by one.
+_MOST_LISTED_CLASSES = 10
+
+_LOAD = """\
+import pandas as pd
+from sknnopt.persistence import load
+
+model = load("model.safetensors")
+model.predict(pd.read_csv("TABLE.csv")[model.feature_names_in_])"""
+_COMMAND = "python -m sknnopt predict model.safetensors TABLE.csv"
+
+
+def report_html(result: TuneResult) -> str:
+    """Write the report.
+
+    Parameters
+    ----------
+    result : TuneResult
+        What was found.
+
+    Returns
+    -------
+    str
+        An HTML page.
+    """
+    data = result.data
+    return Template(PAGE).substitute(
+        title=escape(f"Tuning report: {data.name}"),
+        lead=escape(_lead(result)),
+        scores=_score_table(result),
+        scores_note=escape(_scores_note(result)),
+        best=_definitions(
+            {k: number(v) for k, v in sorted(result.best.params.items())}
+        ),
+        best_note=escape(_best_note(result)),
+        data=_definitions(_data_facts(data)),
+        data_notes="".join(f"<p>{escape(note)}</p>" for note in data.notes),
+        loss=history_svg(result, "loss"),
+        score=history_svg(result, "score"),
+        convergence=convergence_svg(result),
+        held_out=_held_out(result),
+        candidates=_candidate_table(result),
+        n_candidates=len(result.candidates),
+        load=escape(_LOAD),
+        command=escape(_COMMAND),
+        footer=escape(_footer(result)),
+    )
+
+
+def _lead(result: TuneResult) -> str:
+    data, tuned = result.data, result.scores[0]
+    value = tuned.measures[result.measure].held_out
+    others = ", ".join(
+        f"{scores.name} {scores.measures[result.measure].held_out:.3f}"
+        for scores in result.scores[1:]
+    )
+    return (
+        f"{data.task.capitalize()} of {data.target}. On the {data.n_test} rows held "
+        f"out, the best of {len(result.candidates)} candidates reaches "
+        f"{_with_name(result.measure, value)}; with default settings, {others}."
+    )
+
+
+def _with_name(measure: str, value: float) -> str:
+    return f"{'an ' if measure == 'accuracy' else ''}{measure} of {value:.3f}"
+
+
+def _score_table(result: TuneResult) -> str:
+    folds = f"{result.settings['cv']:.0f} folds"
+    head = ["Model"]
+    cells = [[scores.name] for scores in result.scores]
+    strong: set[tuple[int, int]] = set()
+    for name, more_is_better in MEASURES[result.data.task].items():
+        choose = max if more_is_better else min
+        measured = [scores.measures[name] for scores in result.scores]
+        best_mean = choose(m.cv_mean for m in measured)
+        best_held_out = choose(m.held_out for m in measured)
+        for i, m in enumerate(measured):
+            if m.cv_mean == best_mean:
+                strong.add((i, len(head)))
+            if m.held_out == best_held_out:
+                strong.add((i, len(head) + 1))
+            cells[i] += [f"{m.cv_mean:.3f} ± {m.cv_sd:.3f}", f"{m.held_out:.3f}"]
+        head += [f"{name}, {folds}", f"{name}, held out"]
+    return _table(head, cells, strong)
+
+
+def _scores_note(result: TuneResult) -> str:
+    better = "; ".join(
+        f"{name}: {'more' if more else 'less'} is better"
+        for name, more in MEASURES[result.data.task].items()
+    )
+    note = (
+        f"Mean ± standard deviation over the folds; {better}. All models saw the same "
+        f"folds. The tuned model was chosen by its {result.measure} on these folds, "
+        "which flatters it there; the rows held out took no part in the choice."
+    )
+    if result.labels:
+        note += (
+            f" With {result.data.n_test} of them, an accuracy is uncertain by about "
+            f"±{result.accuracy_error:.3f} (one standard error)."
+        )
+    return note
+
+
+def _best_note(result: TuneResult) -> str:
+    epochs = ", ".join(str(epoch) for epoch in result.best_epoch)
+    last = int(result.history["epoch"].max())
+    return (
+        f"Candidate {result.best.number} of {len(result.candidates)}. Trained again on "
+        f"all {result.data.n_train} training rows, a part of which decided when to "
+        f"stop: after {last} epochs, keeping the weights of epoch {epochs}."
+    )
+
+
+def _data_facts(data: DataSummary) -> dict[str, str]:
+    facts = {
+        "Table": data.name,
+        "Target": data.target,
+        "Task": f"{data.task} ({data.reason})",
+        "Rows": f"{data.n_train} to train and validate on, {data.n_test} held out",
+        "Features": f"{len(data.numeric)} numeric, {len(data.text)} text (one-hot)",
+    }
+    if data.n_missing:
+        facts["Missing"] = f"{data.n_missing} numbers, replaced by the column's median"
+    if data.classes:
+        facts["Classes"] = _class_counts(data.classes)
+    if data.target_range is not None:
+        low, high = data.target_range
+        facts["Range of the target"] = f"{low:.6g} to {high:.6g}"
+    return facts
+
+
+def _class_counts(classes: Mapping[str, int]) -> str:
+    n_rows = sum(classes.values())
+    counts = [
+        f"{label}: {count} ({count / n_rows:.0%})" for label, count in classes.items()
+    ]
+    more = len(counts) - _MOST_LISTED_CLASSES
+    return ", ".join(counts[:_MOST_LISTED_CLASSES]) + (
+        f" and {more} more" if more > 0 else ""
+    )
+
+
+def _held_out(result: TuneResult) -> str:
+    if not result.labels:
+        return f'<figure class="single">{prediction_svg(result)}</figure>'
+    if len(result.labels) > _MOST_MATRIX_CLASSES:
+        right = int((result.truth == result.predicted).sum())
+        return f"<p>{right} of {len(result.truth)} rows predicted correctly.</p>"
+    return _confusion_table(result)
+
+
+def _confusion_table(result: TuneResult) -> str:
+    labels = [escape(str(label)) for label in result.labels]
+    head = "".join(f'<th scope="col">{label}</th>' for label in labels)
+    rows = []
+    for label, counts in zip(labels, result.confusion, strict=True):
+        shares = counts / max(1, counts.sum())
+        cells = "".join(
+            f'<td style="--share:{share:.3f}">{count}<small>{share:.0%}</small></td>'
+            for count, share in zip(counts, shares, strict=True)
+        )
+        rows.append(f'<tr><th scope="row">{label}</th>{cells}</tr>')
+    corner = f'<th scope="col">true {escape(result.data.target)} \\ predicted</th>'
+    return (
+        f'<div class="scroll"><table class="matrix"><thead><tr>{corner}{head}</tr>'
+        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _candidate_table(result: TuneResult) -> str:
+    names = sorted(result.best.params)
+    head = ["#", f"mean {result.measure}", "sd", "s a fit", *names]
+    cells = [
+        [
+            str(candidate.number),
+            f"{candidate.mean:.4f}",
+            f"{candidate.sd:.4f}",
+            f"{candidate.fit_seconds:.2f}",
+            *(number(candidate.params[name]) for name in names),
+        ]
+        for candidate in result.ranking
+    ]
+    return _table(head, cells)
+
+
+def _table(
+    head: Sequence[str],
+    cells: Iterable[Sequence[str]],
+    strong: Iterable[tuple[int, int]] = (),
+) -> str:
+    strong = set(strong)
+    titles = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    rows = []
+    for i, row in enumerate(cells):
+        first, *others = (escape(cell) for cell in row)
+        values = "".join(
+            f"<td><b>{cell}</b></td>" if (i, j) in strong else f"<td>{cell}</td>"
+            for j, cell in enumerate(others, start=1)
+        )
+        rows.append(f'<tr><th scope="row">{first}</th>{values}</tr>')
+    return (
+        f'<div class="scroll"><table><thead><tr>{titles}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _definitions(facts: Mapping[str, Any]) -> str:
+    pairs = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>"
+        for name, value in facts.items()
+    )
+    return f"<dl>{pairs}</dl>"
+
+
+def _footer(result: TuneResult) -> str:
+    options = ", ".join(f"{k} {v:g}" for k, v in result.settings.items())
+    versions = ", ".join(f"{k} {v}" for k, v in result.versions.items())
+    return f"Settings: {options}. Duration: {result.seconds:.0f} s. With {versions}."

@@ -144,6 +144,29 @@ class TuneResult:
         return next(iter(MEASURES[self.data.task]))
 
     @property
+    def confusion(self) -> np.ndarray:
+        """Held-out rows by class (rows) and predicted class (columns)."""
+        labels = np.array(self.labels)
+        counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
+        pairs = (
+            np.searchsorted(labels, self.truth),
+            np.searchsorted(labels, self.predicted),
+        )
+        np.add.at(counts, pairs, 1)
+        return counts
+
+    @property
+    def accuracy_error(self) -> float:
+        """Standard error of the tuned model's accuracy on the held-out rows."""
+        accuracy = float(np.mean(self.truth == self.predicted))
+        return float(np.sqrt(accuracy * (1 - accuracy) / len(self.truth)))
+
+    @property
+    def best_so_far(self) -> np.ndarray:
+        """Best mean score up to each candidate."""
+        return np.maximum.accumulate([c.mean for c in self.candidates])
+
+    @property
     def ranking(self) -> tuple[Candidate, ...]:
         """The candidates, best first."""
         return tuple(sorted(self.candidates, key=lambda c: (-c.mean, c.number)))

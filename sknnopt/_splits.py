@@ -64,8 +64,7 @@ def _shuffled(
     if stratify:
         counts = np.bincount(y)
         n_classes = np.count_nonzero(counts)
-        # Every class must fall on both sides; a search may hand over a fold where
-        # none can, and must not fail for it.
+        # A search may hand over a fold that cannot be stratified, and must not fail.
         fits = counts[counts > 0].min() >= 2 and n_classes > 1
         if fits and n_classes <= min(n_valid, len(y) - n_valid):
             splitter = StratifiedShuffleSplit

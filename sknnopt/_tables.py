@@ -209,8 +209,10 @@ def prediction_rows(
     columns, text = list(columns), set(text)
     missing = [name for name in columns if name not in frame.columns]
     if missing:
-        raise InputError(f"the table lacks {_plural('column', missing)} that the model "
-                         f"was trained on: {_listed(missing)}")
+        raise InputError(
+            f"the table lacks {_plural('column', missing)} that the model "
+            f"was trained on: {_listed(missing)}"
+        )
     X = frame[columns].copy()
     for name in columns:
         X[name] = X[name].astype(object) if name in text else numbers(X[name])

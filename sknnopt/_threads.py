@@ -1,7 +1,8 @@
 """The number of torch threads while a fit runs.
 
-The number belongs to the process, not to the fit. So fits that ask for one are
-counted: the first remembers what was there, the last one out brings it back.
+The number belongs to the process and, once a thread has computed, to that thread too.
+So fits that ask for one are counted, the first remembers what was there, and each
+thread that leaves its outermost fit brings it back for itself.
 """
 
 from __future__ import annotations
@@ -15,6 +16,15 @@ import torch
 _lock = threading.Lock()
 _users = 0
 _original = 0
+_in_force = 0
+
+
+class _OfThread(threading.local):
+    depth = 0
+    before = 0
+
+
+_of_thread = _OfThread()
 
 
 @contextmanager
@@ -43,11 +53,18 @@ def n_torch_threads(n_threads: int | None) -> Iterator[None]:
 
 
 def _enter(n_threads: int) -> None:
-    global _users, _original
+    global _users, _original, _in_force
     with _lock:
+        found = torch.get_num_threads()
         if _users == 0:
-            _original = torch.get_num_threads()
+            _original = found
+        if _of_thread.depth == 0:
+            # A thread that began meanwhile found the number of another's fit.
+            is_borrowed = _users > 0 and found == _in_force
+            _of_thread.before = _original if is_borrowed else found
         _users += 1
+        _of_thread.depth += 1
+        _in_force = n_threads
         torch.set_num_threads(n_threads)
 
 
@@ -55,5 +72,6 @@ def _leave() -> None:
     global _users
     with _lock:
         _users -= 1
-        if _users == 0:
-            torch.set_num_threads(_original)
+        _of_thread.depth -= 1
+        if _of_thread.depth == 0:
+            torch.set_num_threads(_of_thread.before)

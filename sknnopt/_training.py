@@ -251,6 +251,9 @@ class MemberNet(NeuralNet):
             if name not in ("member", "epoch"):
                 self.history.record(name, float(values.mean()))
         self.history.record("dur", seconds)
+        # skorch's callbacks look at an epoch's last batch; here the epoch is one.
+        self.history.new_batch()
+        self.history.record_batch("train_loss", float(line["train_loss"].mean()))
         self.optimizer_.param_groups[0]["lr"] = float(line["learning_rate"].mean())
 
     def _is_stopped(self, datasets: dict[str, Any]) -> bool:

@@ -109,9 +109,7 @@ def tune(
     began = time.perf_counter()
     rows = _split(table, settings)
     folds = _folds(table, settings)
-    model = Pipeline(
-        [preparation(table), (_STEP, _network(table.task, settings))]
-    )
+    model = Pipeline([preparation(table), (_STEP, _network(table.task, settings))])
     with _quiet(), threadpool_limits(limits=1):
         candidates = _search(model, rows, folds, settings, progress)
         best = max(candidates, key=lambda candidate: candidate.mean)
@@ -259,7 +257,11 @@ def _check_classes(table: TrainingTable) -> None:
 
 
 def _check_folds(
-    y: np.ndarray, y_test: np.ndarray, settings: TuneSettings, *, is_classification: bool
+    y: np.ndarray,
+    y_test: np.ndarray,
+    settings: TuneSettings,
+    *,
+    is_classification: bool,
 ) -> None:
     if is_classification:
         labels, counts = np.unique(y, return_counts=True)
@@ -321,9 +323,7 @@ def _search(
 
 
 def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name.removeprefix(f"{_STEP}__"): value for name, value in params.items()
-    }
+    return {name.removeprefix(f"{_STEP}__"): value for name, value in params.items()}
 
 
 def _scores(

@@ -211,7 +211,7 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
         target = self._target
         with np.errstate(over="ignore"):
             values = response * target["scale"] + target["mean"]
-        values = np.clip(values, *_bounds(target, self.loss_name_))
+        values = np.clip(values, *self._bounds())
         return values[:, 0] if self._is_1d else values
 
     def _encode(
@@ -246,6 +246,23 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
             }
         return (columns - self._target["mean"]) / self._target["scale"], weight
 
+    def _limits(self) -> tuple[np.ndarray, ...]:
+        mean, scale = self._target["mean"], self._target["scale"]
+        low, high = self._bounds()
+        return (low - mean) / scale, (high - mean) / scale
+
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the least and the greatest value that is ever predicted."""
+        low, high = self._target["low"], self._target["high"]
+        # Halved and doubled, lest the span of a very wide target overflow.
+        largest = np.finfo(np.float64).max
+        reach = 2 * np.minimum(high / 2 - low / 2, largest / 8)
+        lowest = np.maximum(low, -largest / 4) - reach
+        highest = np.minimum(high, largest / 4) + reach
+        if self.loss_name_ == "poisson":
+            lowest = np.maximum(lowest, 0.0)
+        return lowest, highest
+
     def _resolve_loss(self) -> str:
         return "squared_error" if self.loss == "auto" else str(self.loss)
 
@@ -274,16 +291,3 @@ def _statistics(
     negligible = 10 * np.finfo(np.float64).eps * np.abs(mean)
     scale = np.where(scale > negligible, scale, 1.0)
     return {"mean": mean, "scale": scale, "low": y.min(axis=0), "high": y.max(axis=0)}
-
-
-def _bounds(target: dict[str, np.ndarray], loss: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the least and the greatest value that is ever predicted."""
-    low, high = target["low"], target["high"]
-    span = high / 2 - low / 2
-    # Halved and doubled, lest the span of a very wide target overflow.
-    largest = np.finfo(np.float64).max
-    lowest = np.maximum(low, -largest / 4) - 2 * np.minimum(span, largest / 8)
-    highest = np.minimum(high, largest / 4) + 2 * np.minimum(span, largest / 8)
-    if loss == "poisson":
-        lowest = np.maximum(lowest, 0.0)
-    return lowest, highest

@@ -1,0 +1,157 @@
+"""The report's pictures, as SVG that follows the page's colors."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from typing import Any
+
+import numpy as np
+
+from sknnopt._results import TuneResult
+from sknnopt.displays import TrainingHistoryDisplay
+
+_INK = "#010203"
+#: Colors that stand for a variable of the page's style sheet while it is drawn.
+_VARIABLES = {
+    _INK: "currentColor",
+    "#0072b2": "var(--blue)",
+    "#d55e00": "var(--vermilion)",
+}
+_STYLE = {
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 10,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+}
+_SIZE = (5.0, 3.2)
+
+
+def history_svg(result: TuneResult, metric: str) -> str:
+    """Draw the tuned model's curves.
+
+    Parameters
+    ----------
+    result : TuneResult
+        What was found.
+    metric : {"loss", "score"}
+        What to draw.
+
+    Returns
+    -------
+    str
+        An ``svg`` element.
+    """
+    name = result.measure if metric == "score" else "loss"
+    text = f"{name.capitalize()} of the tuned model over the epochs"
+    with _canvas(text) as (ax, svg):
+        TrainingHistoryDisplay(
+            result.history,
+            best_epoch=result.best_epoch,
+            score_name=name.capitalize(),
+        ).plot(ax, metric=metric)
+    return svg[0]
+
+
+def convergence_svg(result: TuneResult) -> str:
+    """Draw each candidate's score, and the best so far.
+
+    Parameters
+    ----------
+    result : TuneResult
+        What was found.
+
+    Returns
+    -------
+    str
+        An ``svg`` element.
+    """
+    scores = np.array([candidate.mean for candidate in result.candidates])
+    numbers = np.arange(1, len(scores) + 1)
+    with _canvas("Score of each candidate and the best so far") as (ax, svg):
+        ax.plot(numbers, scores, "o", color="#d55e00", markersize=4, label="candidate")
+        ax.step(
+            numbers,
+            result.best_so_far,
+            where="post",
+            color="#0072b2",
+            label="best so far",
+        )
+        ax.set_xlabel("Candidate")
+        ax.set_ylabel(f"Mean {result.measure} over the folds")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        # Single failures would press all others flat: most of the height is for
+        # the upper half.
+        low, high = float(np.median(scores)), float(scores.max())
+        ax.set_ylim(bottom=max(float(scores.min()), low - 4 * (high - low)) - 1e-3)
+        ax.legend(loc="lower right")
+    return svg[0]
+
+
+def prediction_svg(result: TuneResult) -> str:
+    """Draw predicted against true targets of a regression.
+
+    Parameters
+    ----------
+    result : TuneResult
+        What was found.
+
+    Returns
+    -------
+    str
+        An ``svg`` element.
+    """
+    truth, predicted = result.truth, result.predicted
+    ends = [min(truth.min(), predicted.min()), max(truth.max(), predicted.max())]
+    with _canvas("Predicted against true targets of the held-out rows") as (ax, svg):
+        ax.plot(ends, ends, color="#d55e00", linewidth=1, label="perfect")
+        ax.plot(
+            truth, predicted, "o", color="#0072b2", markersize=3, alpha=0.6, label="row"
+        )
+        ax.set_xlabel(f"True {result.data.target}")
+        ax.set_ylabel(f"Predicted {result.data.target}")
+        ax.legend(loc="upper left")
+    return svg[0]
+
+
+@contextmanager
+def _canvas(text: str) -> Iterator[tuple[Any, list[str]]]:
+    """Give axes to draw on; afterwards the list holds the picture."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    svg: list[str] = []
+    # The salt makes the ids of each picture its own, and the same in every run.
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": text}):
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        yield figure.subplots(), svg
+        out = StringIO()
+        figure.savefig(
+            out,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None},
+        )
+    svg.append(_for_page(out.getvalue(), text))
+
+
+def _for_page(document: str, text: str) -> str:
+    """Cut the element out of an SVG file, and let it take the page's colors."""
+    element = document[document.index("<svg") :].strip()
+    element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    # Names of groups, such as "axes_1", would be the same in every picture.
+    element = re.sub(r'<g id="[^"]*">', "<g>", element)
+    for color, variable in _VARIABLES.items():
+        element = re.sub(color, variable, element, flags=re.IGNORECASE)
+    label = f'<svg role="img" aria-label="{html.escape(text)}"'
+    element = re.sub(r'\s(width|height)="[\d.]+pt"', "", element, count=2)
+    return element.replace("<svg", label, 1)

@@ -1,0 +1,679 @@
+"""What both estimators share: parameters, determinism, safety and state."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import KFold
+from skorch.callbacks import Callback
+
+from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
+
+ESTIMATORS = [OptimizedMLPClassifier, OptimizedMLPRegressor]
+SMALL = {"n_units": 8, "max_epochs": 5, "random_state": 0}
+
+
+@pytest.fixture
+def table(rng):
+    """Return 60 rows whose target serves classifier and regressor alike."""
+    X = rng.normal(size=(60, 4))
+    return X, (X @ [1.0, -1.0, 0.5, 0.0] > 0).astype(int)
+
+
+def _weights(model):
+    """Return all that the networks are made of, running statistics included."""
+    return model._record["weights"]
+
+
+# ----------------------------------------------------------------- parameters
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("hidden_layer_sizes", "12-x"),
+        ("hidden_layer_sizes", (10, 0)),
+        ("n_layers", -1),
+        ("n_units", 0),
+        ("n_units", [8, 2.5]),
+        ("n_units", {"default": 8, "first": 3}),
+        ("activation", "rellu"),
+        ("activation", ["relu", "nope"]),
+        ("normalization", "instance"),
+        ("weight_init", "heavy"),
+        ("init_scale", np.inf),
+        ("loss", "hinge"),
+        ("optimizer", "adamm"),
+        ("learning_rate", 0.0),
+        ("learning_rate", "fast"),
+        ("momentum", 1.0),
+        ("nesterov", "yes"),
+        ("lr_schedule", "linear"),
+        ("lr_decay", 0.0),
+        ("warmup", -1),
+        ("dropout", 1.0),
+        ("dropout", [0.1, -0.1]),
+        ("dropout", {1: 0.2}),
+        ("l1", -1e-3),
+        ("l2", np.nan),
+        ("weight_decay", -1.0),
+        ("clip_norm", 0.0),
+        ("clip_norm_per_tensor", "no"),
+        ("clip_value", -1.0),
+        ("batch_size", 0),
+        ("max_epochs", 0),
+        ("shuffle", "sometimes"),
+        ("early_stopping", "perhaps"),
+        ("validation_fraction", 1.0),
+        ("n_iter_no_change", 0),
+        ("tol", -1.0),
+        ("n_members", 0),
+        ("warm_start", "maybe"),
+        ("random_state", "seed"),
+        ("verbose", "loud"),
+        ("monitor", "heavy"),
+        ("callbacks", 3),
+        ("device", "abacus"),
+        ("n_threads", 0),
+    ],
+)
+def test_bad_parameter(estimator, table, name, bad):
+    """A bad value is refused by fit, in words that name parameter and value."""
+    model = estimator(**{name: bad})
+    with pytest.raises(ValueError, match=f"'{name}' parameter") as caught:
+        model.fit(*table)
+    culprits = bad if isinstance(bad, list | tuple | dict) else [bad]
+    assert any(repr(culprit) in str(caught.value) for culprit in culprits)
+    assert not hasattr(model, "n_features_in_")
+
+
+@pytest.mark.parametrize("name", ["n_layers", "n_units"])
+def test_sizes_exclude_depth_and_width(table, name):
+    """hidden_layer_sizes beside n_layers or n_units is refused, naming both."""
+    model = OptimizedMLPClassifier(hidden_layer_sizes=(8,), **{name: 3})
+    with pytest.raises(ValueError, match=f"hidden_layer_sizes.*{name}"):
+        model.fit(*table)
+
+
+def test_indexed_parameters():
+    """dropout__0 and its like are folded into a new dict, after plain parameters."""
+    model = OptimizedMLPClassifier(dropout=0.1)
+    model.set_params(dropout__0=0.5, dropout=0.2, n_units__3=7, activation__1="tanh")
+    assert model.dropout == {"default": 0.2, 0: 0.5}
+    assert model.n_units == {"default": 100, 3: 7}
+    assert model.activation == {"default": "relu", 1: "tanh"}
+    before = model.dropout
+    model.set_params(dropout__1=0.3, dropout__default=0.0)
+    assert before == {"default": 0.2, 0: 0.5}
+    assert model.dropout == {"default": 0.0, 0: 0.5, 1: 0.3}
+
+
+def test_indexed_parameters_survive_clone(table):
+    """A clone of a model with per-layer values builds the same network."""
+    model = OptimizedMLPClassifier(**SMALL).set_params(
+        n_layers=3, n_units__1=5, dropout__2=0.25, activation__0="tanh", l2__3=0.1
+    )
+    fitted = clone(clone(model)).fit(*table)
+    assert fitted.hidden_layer_sizes_ == (8, 5, 8)
+    assert fitted.dropouts_ == (0.0, 0.0, 0.25)
+    assert fitted.activations_ == ("tanh", "relu", "relu")
+    assert fitted.get_params() == model.get_params()
+
+
+@pytest.mark.parametrize(
+    "typo", ["dropout__x", "drop_out__0", "optimizer__lr", "depth"]
+)
+def test_misspelled_parameter(typo):
+    """A misspelled or invented parameter is refused by set_params."""
+    with pytest.raises(ValueError, match=f"Invalid parameter '{typo.split('__')[0]}"):
+        OptimizedMLPClassifier().set_params(**{typo: 0.1})
+
+
+def test_layers_beyond_depth_change_nothing(table):
+    """Values for layers that are not built are ignored, and consume no randomness."""
+    model = OptimizedMLPClassifier(**SMALL, n_layers=1, dropout={0: 0.2, "default": 0})
+    plain = _weights(model.fit(*table))
+    model.set_params(n_units__5=3, dropout__4=0.9, weight_init__7="zeros")
+    np.testing.assert_array_equal(_weights(model.fit(*table)), plain)
+
+
+def test_numpy_scalars(table):
+    """The numpy scalars that searches hand over are as good as Python's."""
+    model = OptimizedMLPClassifier(
+        hidden_layer_sizes=np.str_("8-4"),
+        optimizer=np.str_("sgd"),
+        learning_rate=np.float32(0.1),
+        batch_size=np.int64(16),
+        max_epochs=np.int32(3),
+        nesterov=np.bool_(True),
+        dropout=np.float64(0.1),
+        early_stopping=np.bool_(False),
+        random_state=0,
+    )
+    assert model.fit(*table).hidden_layer_sizes_ == (8, 4)
+
+
+# --------------------------------------------------------------- determinism
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_same_seed_same_model(estimator, table):
+    """The same random_state gives the same weights, in threads too, bit for bit."""
+    model = estimator(**SMALL, dropout=0.2, batch_size=16, n_members=2)
+    alone = _weights(clone(model).fit(*table))
+    threaded = Parallel(n_jobs=4, backend="threading")(
+        delayed(lambda: _weights(clone(model).fit(*table)))() for _ in range(8)
+    )
+    for weights in threaded:
+        np.testing.assert_array_equal(weights, alone)
+    other = _weights(clone(model).set_params(random_state=1).fit(*table))
+    assert not np.array_equal(other, alone)
+
+
+@pytest.mark.parametrize("seed", [0, np.random.RandomState(0)])
+def test_global_generators_stay(table, seed):
+    """With a seed or generator of its own a fit moves no global generator."""
+    numpy_state = np.random.get_state()[1].copy()
+    torch_state = torch.get_rng_state()
+    OptimizedMLPClassifier(
+        n_units=8, max_epochs=3, dropout=0.2, batch_size=16, random_state=seed
+    ).fit(*table)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+
+
+def test_no_seed_draws_one_number(table):
+    """With random_state=None one seed comes from numpy's generator, torch's stays."""
+    torch_state = torch.get_rng_state()
+    np.random.seed(3)
+    OptimizedMLPClassifier(n_units=4, max_epochs=1).fit(*table)
+    after = np.random.get_state()
+    np.random.seed(3)
+    np.random.randint(np.iinfo(np.int32).max, size=1)
+    expected = np.random.get_state()
+    np.testing.assert_array_equal(after[1], expected[1])
+    assert after[2] == expected[2]
+    assert torch.equal(torch.get_rng_state(), torch_state)
+
+
+# --------------------------------------------------------------- user context
+
+
+class _HalfByDefault:
+    def __enter__(self):
+        self.before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float16)
+
+    def __exit__(self, *_):
+        torch.set_default_dtype(self.before)
+
+
+class _Deterministic:
+    def __enter__(self):
+        torch.use_deterministic_algorithms(True)
+
+    def __exit__(self, *_):
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        torch.inference_mode,
+        torch.no_grad,
+        lambda: torch.device("meta"),
+        _HalfByDefault,
+        _Deterministic,
+        lambda: np.errstate(all="raise"),
+    ],
+)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_context_of_the_caller(estimator, table, context):
+    """A fit gives the same model, and leaves the context, whatever the caller set."""
+    X, y = table
+    settings = {**SMALL, "dropout": 0.1, "early_stopping": True, "l1": 1e-3}
+    model = estimator(**settings, normalization="batch", optimizer="adamw")
+    expected = clone(model).fit(X, y)
+    with context():
+        before = torch.is_grad_enabled(), torch.get_default_dtype()
+        inside = clone(model).fit(X, y)
+        prediction = inside.predict(X)
+        assert (torch.is_grad_enabled(), torch.get_default_dtype()) == before
+    np.testing.assert_array_equal(_weights(inside), _weights(expected))
+    np.testing.assert_array_equal(prediction, expected.predict(X))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtype(table, dtype):
+    """float32 in trains in float32, float64 in float64."""
+    X, y = table
+    model = OptimizedMLPClassifier(**SMALL).fit(X.astype(dtype), y)
+    assert {part.dtype for part in model.coefs_} == {np.dtype(dtype)}
+    assert model.predict_proba(X.astype(dtype)).dtype == dtype
+
+
+def test_thread_count_is_restored(table):
+    """n_threads holds during the fit and not after; None never sets the number."""
+    seen = []
+
+    class Look(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            seen.append(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    wanted = before + 1
+    model = OptimizedMLPClassifier(**SMALL, callbacks=[Look()])
+    model.fit(*table)
+    assert set(seen) == {before}
+    seen.clear()
+    model.set_params(n_threads=wanted).fit(*table)
+    assert set(seen) == {wanted}
+    assert torch.get_num_threads() == before
+
+
+# --------------------------------------------------------- nothing lost, no silence
+
+
+class _FailAt(Callback):
+    """Raise in a given epoch."""
+
+    def __init__(self, epoch, error):
+        self.epoch, self.error = epoch, error
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == self.epoch:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt()])
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_failed_refit_changes_nothing(table, error, warm_start):
+    """A refit that fails or is interrupted leaves the old model whole."""
+    X, y = table
+    model = OptimizedMLPClassifier(**SMALL, warm_start=warm_start).fit(X, y)
+    state = pickle.dumps({k: v for k, v in vars(model).items() if k != "callbacks"})
+    expected = model.predict_proba(X)
+    model.set_params(callbacks=[_FailAt(2, error)])
+    wide = X if warm_start else np.hstack([X, X])
+    with pytest.raises(type(error)):
+        model.fit(wide, y)
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
+    model.set_params(callbacks=None)
+    after = pickle.dumps({k: v for k, v in vars(model).items() if k != "callbacks"})
+    assert after == state
+
+
+def test_failed_data_check_changes_nothing(table):
+    """A refit on data that are refused leaves the number of features as it was."""
+    X, y = table
+    model = OptimizedMLPClassifier(**SMALL).fit(X, y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.fit(np.ones((5, 2)), [0, 1, 0])
+    assert model.n_features_in_ == 4
+    assert model.predict(X).shape == (60,)
+
+
+def test_failed_first_fit(table):
+    """After a first fit that fails there is no model."""
+    model = OptimizedMLPClassifier(**SMALL, callbacks=[_FailAt(2, RuntimeError())])
+    with pytest.raises(RuntimeError):
+        model.fit(*table)
+    with pytest.raises(NotFittedError):
+        model.predict(table[0])
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_divergence(estimator, table, n_members):
+    """A fit that overflows warns, says so, and predicts finite numbers."""
+    X, y = table
+    model = estimator(
+        optimizer="sgd",
+        learning_rate=1e200,
+        max_epochs=20,
+        n_members=n_members,
+        random_state=0,
+    )
+    with pytest.warns(ConvergenceWarning, match="no longer finite.*learning_rate"):
+        model.fit(X, y)
+    assert np.all(model.diverged_)
+    assert np.shape(model.diverged_) == (() if n_members == 1 else (n_members,))
+    assert np.isfinite(_weights(model)).all()
+    for rows in (X, 1e300 * X):
+        assert np.isfinite(model.predict(rows)).all()
+        if hasattr(model, "predict_proba"):
+            assert np.isfinite(model.predict_proba(rows)).all()
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop", "adadelta"])
+def test_huge_learning_rate_is_finite(estimator, table, optimizer):
+    """With learning rate 1e3 predictions and scores are finite all the same."""
+    X, y = table
+    model = estimator(**SMALL, optimizer=optimizer, learning_rate=1e3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, y)
+    assert np.isfinite(model.score(X, y))
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_healthy_fit_does_not_warn(table, recwarn):
+    """An ordinary fit gives no warning and is not marked as diverged."""
+    model = OptimizedMLPClassifier(**SMALL).fit(*table)
+    assert model.diverged_ is False
+    assert len(recwarn) == 0
+
+
+# ---------------------------------------------------------------------- state
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_pickle_holds_plain_values(estimator, table):
+    """A pickle names nothing of torch or skorch, holds no training row, and works."""
+    X, y = table
+    model = estimator(**SMALL, early_stopping=True).fit(X, y)
+    assert model.net_.module_ is not None
+    dumped = pickle.dumps(model)
+    assert b"torch" not in dumped
+    assert b"skorch" not in dumped
+    assert X[0].tobytes() not in dumped
+    loaded = pickle.loads(dumped)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    pd.testing.assert_frame_equal(loaded.history_, model.history_)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_net_predicts_the_same(estimator, table):
+    """net_ is a skorch net whose prediction is the estimator's own."""
+    X, y = table
+    model = estimator(**SMALL, n_members=2).fit(X, y)
+    net = model.net_
+    if estimator is OptimizedMLPClassifier:
+        np.testing.assert_array_equal(net.predict_proba(X), model.predict_proba(X))
+        np.testing.assert_array_equal(model.classes_[net.predict(X)], model.predict(X))
+    else:
+        inside = y.mean() + y.std() * net.predict(X)[:, 0]
+        np.testing.assert_allclose(inside, model.predict(X))
+    assert len(net.history) == model.n_iter_
+    assert net.history[-1, "train_loss"] == pytest.approx(
+        model.history_.query("epoch == epoch.max()").train_loss.mean()
+    )
+    with pytest.raises(NotImplementedError, match="estimator"):
+        net.fit(X, y)
+
+
+def test_history(table):
+    """history_ has one row for each member and epoch, with the promised columns."""
+    X, y = table
+    model = OptimizedMLPClassifier(
+        **SMALL, n_members=2, l2=1e-3, monitor="full", lr_schedule="step"
+    ).fit(X, y, X_val=X[:20], y_val=y[:20])
+    history = model.history_
+    assert len(history) == 2 * 5
+    assert history.groupby("member").epoch.apply(list).tolist() == [[1, 2, 3, 4, 5]] * 2
+    expected = {
+        "member", "epoch", "train_loss", "penalty", "train_score", "valid_loss",
+        "valid_score", "learning_rate", "gradient_norm", "gradient_norm_0",
+        "gradient_norm_1", "gradient_norm_2",
+    }  # fmt: skip
+    assert set(history) == expected
+    assert history.notna().all(axis=None)
+    norms = history[[f"gradient_norm_{i}" for i in range(3)]]
+    assert (norms.max(axis=1) <= history.gradient_norm).all()
+    rates = history.query("member == 0").learning_rate
+    np.testing.assert_allclose(rates, 1e-3 * np.array([1, 1, 1, 0.1, 0.01]))
+
+
+def test_coefs_and_intercepts(table):
+    """coefs_ and intercepts_ have scikit-learn's shapes, and give the prediction."""
+    X, y = table
+    model = OptimizedMLPRegressor(**SMALL, activation="tanh").fit(X, y)
+    assert [part.shape for part in model.coefs_] == [(4, 8), (8, 8), (8, 1)]
+    assert [part.shape for part in model.intercepts_] == [(8,), (8,), (1,)]
+    hidden = X
+    for weight, bias in zip(model.coefs_[:-1], model.intercepts_[:-1], strict=True):
+        hidden = np.tanh(hidden @ weight + bias)
+    raw = (hidden @ model.coefs_[-1] + model.intercepts_[-1])[:, 0]
+    np.testing.assert_allclose(model.predict(X), y.mean() + y.std() * raw)
+    several = OptimizedMLPRegressor(**SMALL, n_members=3).fit(X, y)
+    assert several.coefs_[0].shape == (3, 4, 8)
+    assert several.intercepts_[2].shape == (3, 1)
+
+
+class _Fixed(np.random.RandomState):
+    """A generator whose draws are one number."""
+
+    def __init__(self, number):
+        super().__init__(0)
+        self.number = number
+
+    def randint(self, high, size):
+        return np.full(size, self.number)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_members_are_single_networks(estimator, table):
+    """An ensemble's members are the networks of its seeds, and it predicts the mean."""
+    X, y = table
+    model = estimator(**{**SMALL, "random_state": 5}, n_members=3, dropout=0.1).fit(
+        X, y
+    )
+    seeds = np.random.RandomState(5).randint(np.iinfo(np.int32).max, size=3)
+    predict = "predict_proba" if hasattr(model, "predict_proba") else "predict"
+    predictions = []
+    for member, seed in enumerate(seeds):
+        alone = clone(model).set_params(n_members=1, random_state=_Fixed(seed))
+        alone.fit(X, y)
+        for ours, theirs in zip(model.coefs_, alone.coefs_, strict=True):
+            np.testing.assert_allclose(ours[member], theirs, rtol=1e-9, atol=1e-12)
+        predictions.append(getattr(alone, predict)(X))
+    np.testing.assert_allclose(getattr(model, predict)(X), np.mean(predictions, axis=0))
+
+
+# ------------------------------------------------------------- early stopping
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_best_weights_are_kept(estimator, rng):
+    """The kept weights are those of the epoch with the lowest validation loss."""
+    X = rng.normal(size=(80, 4))
+    y = rng.integers(0, 2, size=80)
+    model = estimator(
+        n_units=32,
+        learning_rate=0.02,
+        early_stopping=True,
+        max_epochs=60,
+        random_state=0,
+    )
+    model.fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    history = model.history_.set_index("epoch")
+    assert model.best_epoch_ == history.valid_loss.idxmin()
+    assert model.n_iter_ < 60
+    score = model.score(X[60:], y[60:])
+    assert history.valid_score[model.best_epoch_] == pytest.approx(score)
+
+
+def test_held_out_rows_do_not_train(rng):
+    """Held-out rows are the splitter's, and what stands in them is not learned."""
+    X = rng.normal(size=(40, 3))
+    y = (X[:, 0] > 0).astype(int)
+    splitter = KFold(4)
+    train, valid = next(splitter.split(X))
+    model = OptimizedMLPClassifier(
+        **SMALL, early_stopping=True, validation_fraction=splitter
+    )
+    expected = _weights(clone(model).fit(X, y))
+    given = clone(model).fit(X[train], y[train], X_val=X[valid], y_val=y[valid])
+    np.testing.assert_array_equal(_weights(given), expected)
+
+
+@pytest.mark.parametrize(("n_rows", "is_on"), [(499, False), (500, True)])
+def test_automatic_early_stopping(rng, n_rows, is_on):
+    """early_stopping='auto' holds rows out from 500 rows on."""
+    X = rng.normal(size=(n_rows, 2))
+    model = OptimizedMLPClassifier(n_units=4, max_epochs=1, random_state=0)
+    history = model.fit(X, X[:, 0] > 0).history_
+    assert ("valid_loss" in history) == is_on
+
+
+def test_validation_set_is_only_watched(table):
+    """With early_stopping=False a validation set is measured, and changes nothing."""
+    X, y = table
+    model = OptimizedMLPClassifier(**SMALL, early_stopping=False)
+    plain = _weights(clone(model).fit(X, y))
+    watched = clone(model).fit(X, y, X_val=X[:10], y_val=1 - y[:10])
+    np.testing.assert_array_equal(_weights(watched), plain)
+    assert watched.history_.valid_loss.notna().all()
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [("X_val", "y_val"), ("y_val", "X_val"), ("sample_weight_val", "X_val and y_val")],
+)
+def test_half_a_validation_set(table, given, missing):
+    """Half a validation set is refused, naming what is missing."""
+    X, y = table
+    value = {"X_val": X, "y_val": y, "sample_weight_val": np.ones(60)}[given]
+    with pytest.raises(ValueError, match=f"{given} without {missing}"):
+        OptimizedMLPClassifier(**SMALL).fit(X, y, **{given: value})
+
+
+def test_weights_of_the_validation_set(table):
+    """The validation loss is weighted by sample_weight_val."""
+    X, y = table
+    weight = np.r_[np.zeros(10), np.ones(10)]
+    model = OptimizedMLPClassifier(**SMALL)
+    weighted = clone(model).fit(
+        X, y, X_val=X[:20], y_val=y[:20], sample_weight_val=weight
+    )
+    rest = clone(model).fit(X, y, X_val=X[10:20], y_val=y[10:20])
+    np.testing.assert_allclose(weighted.history_.valid_loss, rest.history_.valid_loss)
+
+
+# ------------------------------------------------------- going on from a model
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_partial_fits_are_a_fit(estimator, table, optimizer):
+    """Five calls of partial_fit are five epochs of fit, the optimizer's state kept."""
+    X, y = table
+    settings = {**SMALL, "optimizer": optimizer, "batch_size": 16, "dropout": 0.2}
+    whole = estimator(**settings, early_stopping=False, lr_schedule="cosine").fit(X, y)
+    parts = estimator(**settings, early_stopping="auto", lr_schedule="cosine")
+    known = {"classes": [0, 1]} if estimator is OptimizedMLPClassifier else {}
+    for _ in range(5):
+        parts.partial_fit(X, y, **known)
+    np.testing.assert_array_equal(_weights(parts), _weights(whole))
+    pd.testing.assert_frame_equal(parts.history_, whole.history_)
+    assert parts.n_iter_ == 5
+
+
+def test_partial_fit_goes_on_after_pickling(table):
+    """A pickled model goes on exactly where it stood."""
+    X, y = table
+    model = OptimizedMLPRegressor(**SMALL, batch_size=16).partial_fit(X, y)
+    loaded = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(
+        _weights(loaded.partial_fit(X, y)), _weights(model.partial_fit(X, y))
+    )
+
+
+def test_partial_fit_drops_rows_without_weight(table):
+    """Rows of weight zero are left out before batches are made."""
+    X, y = table
+    weight = np.r_[np.zeros(20), np.ones(40)]
+    one = OptimizedMLPRegressor(**SMALL, batch_size=8).partial_fit(X, y, weight)
+    other = OptimizedMLPRegressor(**SMALL, batch_size=8)
+    other.partial_fit(X[20:], y[20:], weight[20:])
+    np.testing.assert_allclose(_weights(one), _weights(other), rtol=1e-12)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_partial_fit_needs_no_early_stopping(estimator, table):
+    """With early_stopping=True there is no partial_fit, and the error says why."""
+    with pytest.raises(AttributeError) as caught:
+        estimator(early_stopping=True).partial_fit(*table)
+    assert "early_stopping=True" in str(caught.value.__cause__)
+
+
+def test_warm_start(table):
+    """A warm start begins at the weights of the last fit, with a fresh optimizer."""
+    X, y = table
+    model = OptimizedMLPClassifier(**SMALL, warm_start=True, learning_rate=1e-12)
+    first = _weights(model.fit(X, y))
+    np.testing.assert_allclose(_weights(model.fit(X, y)), first, atol=1e-9)
+    assert model.n_iter_ == 10
+    assert model.history_.epoch.tolist() == list(range(1, 11))
+    model.set_params(n_units=9)
+    with pytest.raises(ValueError, match=r"\(4, 8, 8, 1\).*\(4, 9, 9, 1\)"):
+        model.fit(X, y)
+    model.set_params(warm_start=False)
+    assert model.fit(X, y).n_iter_ == 5
+
+
+# ------------------------------------------------------------------------ data
+
+
+def test_sparse_input_equals_dense(table):
+    """A sparse matrix trains and predicts like its dense copy."""
+    from scipy import sparse
+
+    X, y = table
+    X = np.where(np.abs(X) > 0.5, X, 0.0)
+    model = OptimizedMLPClassifier(**SMALL, batch_size=16, early_stopping=True)
+    dense = clone(model).fit(X, y)
+    scarce = clone(model).fit(sparse.csr_array(X), y)
+    np.testing.assert_array_equal(_weights(scarce), _weights(dense))
+    np.testing.assert_array_equal(scarce.predict(sparse.csc_array(X)), dense.predict(X))
+
+
+def test_data_frames(table):
+    """Column names are kept, checked, and another order is refused."""
+    X, y = table
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    model = OptimizedMLPRegressor(**SMALL).fit(frame, pd.Series(y))
+    assert model.feature_names_in_.tolist() == list("abcd")
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(frame[list("dcba")])
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.fit(frame, y, X_val=frame[list("dcba")], y_val=y)
+
+
+def test_all_weights_zero(table):
+    """A class weight of zero for every row is refused in plain words."""
+    X, y = table
+    model = OptimizedMLPClassifier(**SMALL, class_weight={0: 0.0, 1: 0.0})
+    with pytest.raises(ValueError, match="weight zero"):
+        model.fit(X, y)
+
+
+def test_fits_in_threads_do_not_share(table):
+    """Fits of one process in several threads leave the main thread's state alone."""
+    results = {}
+
+    def fit(seed):
+        settings = {**SMALL, "random_state": seed, "n_threads": 1}
+        results[seed] = OptimizedMLPClassifier(**settings).fit(*table)
+
+    before = torch.get_num_threads()
+    threads = [threading.Thread(target=fit, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert torch.get_num_threads() == before
+    for seed, model in results.items():
+        expected = OptimizedMLPClassifier(**{**SMALL, "random_state": seed})
+        np.testing.assert_array_equal(_weights(model), _weights(expected.fit(*table)))

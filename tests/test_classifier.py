@@ -1,0 +1,204 @@
+"""The classifier: labels, heads, losses and weights of classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import make_blobs, make_multilabel_classification
+from sklearn.metrics import log_loss
+
+from sknnopt import OptimizedMLPClassifier
+from sknnopt.losses import LOSSES
+
+SMALL = {"n_units": 8, "max_epochs": 20, "learning_rate": 0.02, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    """Return 90 rows in three groups."""
+    return make_blobs(90, centers=3, n_features=4, random_state=0)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["ant", "bee", "cow"],
+        [-7, 3, 1000],
+        [1.5, 2.5, 3.5],
+        pd.Categorical(["x", "y", "z"]),
+    ],
+)
+def test_labels_come_back(blobs, labels):
+    """Labels of any kind, gaps and all, come back as they were given."""
+    X, index = blobs
+    y = np.asarray(labels)[index]
+    # scikit-learn takes floats with a fraction for numbers to regress on.
+    if y.dtype == float:
+        y = y.astype(str)
+    model = OptimizedMLPClassifier(**SMALL).fit(X, y)
+    np.testing.assert_array_equal(model.classes_, np.unique(y))
+    assert set(model.predict(X)) <= set(y)
+    assert model.score(X, y) > 0.9
+
+
+def test_boolean_labels(blobs):
+    """Booleans are two classes, predicted as booleans."""
+    X, index = blobs
+    model = OptimizedMLPClassifier(**SMALL).fit(X, index == 0)
+    assert model.predict(X).dtype == bool
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "loss", "expected", "n_outputs"),
+    [
+        (1, "auto", "categorical_cross_entropy", 1),
+        (2, "auto", "binary_cross_entropy", 1),
+        (2, "categorical_cross_entropy", "categorical_cross_entropy", 2),
+        (3, "auto", "categorical_cross_entropy", 3),
+    ],
+)
+def test_head(blobs, n_classes, loss, expected, n_outputs):
+    """The head is one sigmoid for two classes and softmax for more, or as asked."""
+    X, index = blobs
+    y = index % n_classes
+    model = OptimizedMLPClassifier(**SMALL, loss=loss).fit(X, y)
+    assert (model.loss_name_, model.n_outputs_) == (expected, n_outputs)
+    probability = model.predict_proba(X)
+    assert probability.shape == (90, n_classes)
+    np.testing.assert_allclose(probability.sum(axis=1), 1.0)
+    np.testing.assert_allclose(
+        np.log(probability), model.predict_log_proba(X), atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_loss_is_the_logarithmic_loss(blobs, n_classes, smoothing):
+    """The validation loss is scikit-learn's log-loss, against smoothed targets."""
+    X, index = blobs
+    y = index % n_classes
+    model = OptimizedMLPClassifier(
+        **SMALL, label_smoothing=smoothing, early_stopping=False
+    ).fit(X, y, X_val=X, y_val=y)
+    target = (1 - smoothing) * np.eye(n_classes)[y] + smoothing / n_classes
+    expected = -(target * model.predict_log_proba(X)).sum(axis=1).mean()
+    assert model.history_.valid_loss.iloc[-1] == pytest.approx(expected)
+    if smoothing == 0:
+        assert expected == pytest.approx(log_loss(y, model.predict_proba(X)))
+    assert model.history_.valid_score.iloc[-1] == pytest.approx(model.score(X, y))
+
+
+def test_multilabel():
+    """A multilabel target gets a sigmoid for each label, dense or sparse."""
+    X, y = make_multilabel_classification(80, n_classes=3, random_state=0)
+    model = OptimizedMLPClassifier(**SMALL).fit(X, y)
+    probability = model.predict_proba(X)
+    assert (model.loss_name_, model.n_outputs_) == ("binary_cross_entropy", 3)
+    np.testing.assert_array_equal(model.predict(X), probability > 0.5)
+    scarce = clone(model).fit(X, sparse.csr_matrix(y))
+    np.testing.assert_array_equal(scarce.predict_proba(X), probability)
+    watched = clone(model).fit(X, y, X_val=X, y_val=y)
+    best = watched.history_.set_index("epoch").valid_score[watched.best_epoch_]
+    assert best == pytest.approx(watched.score(X, y))
+
+
+@pytest.mark.parametrize(
+    ("loss", "n_classes"),
+    [("binary_cross_entropy", 3), ("categorical_cross_entropy", "many")],
+)
+def test_loss_that_does_not_fit_the_target(blobs, loss, n_classes):
+    """A loss that does not fit the target is refused, naming loss and remedy."""
+    X, index = blobs
+    y = np.eye(3, dtype=int)[index] if n_classes == "many" else index
+    with pytest.raises(ValueError, match=f"'loss' parameter must be .*'{loss}'"):
+        OptimizedMLPClassifier(loss=loss).fit(X, y)
+
+
+def test_class_weights_are_sample_weights(blobs):
+    """class_weight multiplies into sample_weight."""
+    X, index = blobs
+    by_class = OptimizedMLPClassifier(**SMALL, class_weight={0: 2.0, 2: 0.5})
+    by_row = OptimizedMLPClassifier(**SMALL)
+    weight = np.linspace(0.5, 1.5, 90)
+    one = by_class.fit(X, index, weight)
+    other = by_row.fit(X, index, weight * np.array([2.0, 1.0, 0.5])[index])
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+def test_balanced_classes_have_equal_weight(blobs):
+    """'balanced' gives the weights n / (n_classes * count), of weighted counts."""
+    X, index = blobs
+    y = (index == 0).astype(int)
+    weight = np.linspace(0.5, 1.5, 90)
+    counts = np.bincount(y, weights=weight)
+    balanced = weight * (weight.sum() / (2 * counts))[y]
+    one = OptimizedMLPClassifier(**SMALL, class_weight="balanced").fit(X, y, weight)
+    other = OptimizedMLPClassifier(**SMALL).fit(X, y, balanced)
+    np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X))
+
+
+def test_class_weight_for_multilabel():
+    """class_weight with a multilabel target is refused."""
+    X, y = make_multilabel_classification(20, random_state=0)
+    with pytest.raises(ValueError, match="'class_weight' parameter must be None"):
+        OptimizedMLPClassifier(class_weight="balanced").fit(X, y)
+
+
+def test_validation_labels_must_be_known(blobs):
+    """A label in y_val that y lacks is refused by name."""
+    X, index = blobs
+    with pytest.raises(ValueError, match=r"y_val has labels.*\[2\]"):
+        OptimizedMLPClassifier().fit(
+            X[index < 2], index[index < 2], X_val=X, y_val=index
+        )
+
+
+def test_partial_fit_needs_classes(blobs):
+    """The first partial_fit needs all classes; later ones must not change them."""
+    X, index = blobs
+    model = OptimizedMLPClassifier(**SMALL)
+    with pytest.raises(ValueError, match="'classes' parameter"):
+        model.partial_fit(X, index)
+    model.partial_fit(X[:5], index[:5], classes=[0, 1, 2])
+    assert model.predict_proba(X).shape == (90, 3)
+    with pytest.raises(ValueError, match=r"'classes' parameter.*has changed"):
+        model.partial_fit(X, index, classes=[0, 1])
+    with pytest.raises(ValueError, match=r"no output for: \[7\]"):
+        model.partial_fit(X[:2], [0, 7])
+    model.set_params(class_weight="balanced")
+    with pytest.raises(ValueError, match="class_weight='balanced'"):
+        model.partial_fit(X, index)
+
+
+def test_rare_class_and_early_stopping(blobs):
+    """A class with one row does not stop early stopping from holding rows out."""
+    X, index = blobs
+    y = index.copy()
+    y[0] = 9
+    model = OptimizedMLPClassifier(**SMALL, early_stopping=True).fit(X, y)
+    assert 9 in model.classes_
+
+
+def test_held_out_rows_are_stratified():
+    """Held-out rows have the classes in proportion, where they can."""
+    X = np.arange(200.0)[:, None]
+    y = np.r_[np.zeros(160), np.ones(40)].astype(int)
+    option = LOSSES["binary_cross_entropy"]
+    seen = []
+
+    def spy(raw, target, parameter):
+        seen.append(target)
+        return option.make(raw, target, parameter)
+
+    model = OptimizedMLPClassifier(
+        n_units=2, max_epochs=1, early_stopping=True, random_state=0
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        spying = type(option)(**{**vars(option), "make": spy})
+        patch.setitem(LOSSES, "binary_cross_entropy", spying)
+        model.fit(X, y)
+    held_out = next(target for target in seen if target.shape[1] == 20)
+    assert held_out.sum().item() == 4

@@ -1,0 +1,154 @@
+"""The regressor: units of the target, losses, bounds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.metrics import r2_score
+
+from sknnopt import OptimizedMLPRegressor
+from sknnopt.losses import LOSSES
+
+REGRESSION = [name for name, option in LOSSES.items() if option.task == "regression"]
+LONG = {
+    "n_layers": 0,
+    "learning_rate": 0.05,
+    "lr_schedule": "cosine",
+    "max_epochs": 2000,
+    "n_iter_no_change": None,
+    "random_state": 0,
+}
+
+
+@pytest.mark.parametrize("loss", REGRESSION)
+def test_constant_that_minimizes_the_loss(rng, loss):
+    """Without informative features each loss finds its own statistic of the target."""
+    y = rng.gamma(2.0, 10.0, size=101)
+    model = OptimizedMLPRegressor(**LONG, loss=loss, quantile=0.8, huber_delta=0.5)
+    prediction = model.fit(np.zeros((101, 1)), y).predict([[0.0]])[0]
+    if loss == "huber":
+        # The derivative of Huber's loss in standard deviations vanishes there.
+        clipped = np.clip((y - prediction) / y.std(), -0.5, 0.5)
+        assert abs(clipped.mean()) < 1e-3
+        return
+    expected = {
+        "squared_error": y.mean(),
+        "poisson": y.mean(),
+        "absolute_error": np.median(y),
+        "quantile": np.quantile(y, 0.8),
+    }[loss]
+    assert prediction == pytest.approx(expected, rel=5e-3)
+
+
+def test_least_squares(rng):
+    """A linear model without penalty finds the least-squares solution."""
+    X = rng.normal(size=(50, 3))
+    y = 100 + 10 * (X @ [1.0, -2.0, 0.5] + 0.1 * rng.normal(size=50))
+    model = OptimizedMLPRegressor(**LONG).fit(X, y)
+    design = np.c_[np.ones(50), X]
+    expected = design @ np.linalg.lstsq(design, y, rcond=None)[0]
+    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-5)
+
+
+def test_units_do_not_matter(rng):
+    """Shifting and scaling the target shifts and scales the predictions."""
+    X = rng.normal(size=(50, 3))
+    y = rng.normal(size=50)
+    model = OptimizedMLPRegressor(n_units=8, max_epochs=20, random_state=0)
+    plain = clone(model).fit(X, y).predict(X)
+    moved = clone(model).fit(X, 1e6 + 1e3 * y).predict(X)
+    np.testing.assert_allclose(moved, 1e6 + 1e3 * plain, rtol=1e-9)
+
+
+def test_many_targets(rng):
+    """Each of several targets is standardized on its own, and scored like R squared."""
+    X = rng.normal(size=(60, 3))
+    y = X @ rng.normal(size=(3, 2)) * [1.0, 1e4] + [0.0, 1e5]
+    model = OptimizedMLPRegressor(
+        n_units=16, max_epochs=200, learning_rate=0.01, random_state=0
+    )
+    model.fit(X, y, X_val=X, y_val=y)
+    prediction = model.predict(X)
+    assert prediction.shape == y.shape
+    assert r2_score(y, prediction) > 0.95
+    best = model.history_.set_index("epoch").valid_score[model.best_epoch_]
+    assert best == pytest.approx(r2_score(y, prediction))
+
+
+def test_shape_of_the_target_comes_back(rng):
+    """A target of one column as a matrix is predicted as a matrix."""
+    X = rng.normal(size=(30, 2))
+    model = OptimizedMLPRegressor(n_units=4, max_epochs=2, random_state=0)
+    assert model.fit(X, X[:, 0]).predict(X).shape == (30,)
+    assert model.fit(X, X[:, :1]).predict(X).shape == (30, 1)
+
+
+@pytest.mark.parametrize("value", [0.0, -3.25, 1e300])
+def test_constant_target(rng, value):
+    """A constant target is predicted exactly."""
+    X = rng.normal(size=(30, 2))
+    model = OptimizedMLPRegressor(n_units=4, max_epochs=2, random_state=0)
+    np.testing.assert_array_equal(model.fit(X, np.full(30, value)).predict(X), value)
+
+
+def test_huge_target_is_finite(rng):
+    """A target near the largest number is fitted and predicted finitely."""
+    X = rng.normal(size=(40, 2))
+    y = 1e308 * np.sign(X[:, 0])
+    model = OptimizedMLPRegressor(
+        n_units=8, max_epochs=100, learning_rate=0.02, random_state=0
+    )
+    # scikit-learn's own check for finite numbers adds them up.
+    with np.errstate(invalid="ignore"):
+        prediction = model.fit(X, y).predict(X)
+    assert np.isfinite(prediction).all()
+    assert (np.sign(prediction) == np.sign(y)).mean() > 0.9
+
+
+def test_predictions_are_bounded(rng):
+    """No prediction leaves the target's range by more than that range."""
+    X = rng.normal(size=(40, 2))
+    y = X[:, 0]
+    model = OptimizedMLPRegressor(n_units=8, max_epochs=20, random_state=0).fit(X, y)
+    span = y.max() - y.min()
+    far = model.predict(1e6 * X)
+    assert far.min() == pytest.approx(y.min() - span)
+    assert far.max() == pytest.approx(y.max() + span)
+
+
+def test_statistics_are_weighted(rng):
+    """Mean and scale of the target are those of the weighted rows."""
+    X = np.zeros((4, 1))
+    y = np.array([0.0, 10.0, 20.0, 1e6])
+    model = OptimizedMLPRegressor(**LONG).fit(X, y, sample_weight=[1, 2, 1, 0])
+    assert model.predict([[0.0]])[0] == pytest.approx(10.0)
+
+
+def test_partial_fit_keeps_the_scale(rng):
+    """partial_fit keeps the first call's statistics, and widens the bounds."""
+    X = rng.normal(size=(40, 2))
+    model = OptimizedMLPRegressor(n_units=8, random_state=0, learning_rate=0.02)
+    model.partial_fit(X, X[:, 0])
+    for _ in range(300):
+        model.partial_fit(X, 10 + X[:, 0])
+    assert model.predict(X).mean() == pytest.approx(10, abs=1)
+    with pytest.raises(ValueError, match="2 columns"):
+        model.partial_fit(X, X)
+
+
+def test_poisson_needs_counts(rng):
+    """The Poisson loss refuses a negative target, naming the loss and the value."""
+    X = rng.normal(size=(20, 2))
+    with pytest.raises(ValueError, match=r"'poisson'.*-1\.0"):
+        OptimizedMLPRegressor(loss="poisson").fit(X, np.full(20, -1.0))
+
+
+def test_poisson_predicts_positive(rng):
+    """With the Poisson loss every prediction is zero or more."""
+    X = rng.normal(size=(60, 2))
+    y = rng.poisson(np.exp(X[:, 0]))
+    model = OptimizedMLPRegressor(
+        loss="poisson", n_units=8, max_epochs=50, random_state=0
+    )
+    assert (model.fit(X, y).predict(100 * X) >= 0).all()

@@ -1,0 +1,150 @@
+"""skorch's seams: callbacks see, stop and change a training run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    GradientNormClipping,
+    LRScheduler,
+)
+
+from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
+
+SMALL = {"n_units": 8, "max_epochs": 4, "batch_size": 16, "random_state": 0}
+
+
+@pytest.fixture
+def table(rng):
+    """Return 60 rows and a target of two classes."""
+    X = rng.normal(size=(60, 4))
+    return X, (X @ [1.0, -1.0, 0.5, 0.0] > 0).astype(int)
+
+
+class _Log(Callback):
+    """Write down every hook that is called."""
+
+    def initialize(self):
+        self.calls = []
+        return self
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        self.calls.append("train begin")
+
+    def on_train_end(self, net, X=None, y=None, **kwargs):
+        self.calls.append("train end")
+
+    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        self.calls.append("epoch begin")
+
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        self.calls.append("epoch end")
+        self.shapes = dataset_train.X.shape, dataset_valid.X.shape
+
+    def on_batch_begin(self, net, batch=None, training=None, **kwargs):
+        self.calls.append("batch begin")
+
+    def on_batch_end(self, net, batch=None, training=None, **kwargs):
+        assert kwargs["y_pred"].shape == (1, len(batch[1][0]), 1)
+        self.calls.append("batch end")
+
+    def on_grad_computed(
+        self, net, named_parameters, X=None, y=None, training=None, **kwargs
+    ):
+        names = [name for name, parameter in named_parameters if parameter.grad.any()]
+        assert names[:2] == ["weight_0", "bias_0"]
+        self.calls.append("gradient")
+
+
+def test_order_of_hooks(table):
+    """All hooks are called, in skorch's order, with the rows of both kinds."""
+    X, y = table
+    log = _Log()
+    OptimizedMLPClassifier(**SMALL, callbacks=[log]).fit(
+        X, y, X_val=X[:10], y_val=y[:10]
+    )
+    step = ["batch begin", "gradient", "batch end"]
+    epoch = ["epoch begin", *(4 * step), "epoch end"]
+    assert log.calls == ["train begin", *(4 * epoch), "train end"]
+    assert log.shapes == ((60, 4), (10, 4))
+
+
+def test_callbacks_that_watch_change_nothing(table):
+    """A callback with all hooks that only watches leaves the weights bit for bit."""
+    X, y = table
+    plain = OptimizedMLPClassifier(**SMALL).fit(X, y)
+    watched = OptimizedMLPClassifier(**SMALL, callbacks=[_Log()])
+    watched.fit(X, y, X_val=X, y_val=y)
+    plain.fit(X, y, X_val=X, y_val=y)
+    np.testing.assert_array_equal(watched.predict_proba(X), plain.predict_proba(X))
+
+
+def test_gradient_clipping_callback(table):
+    """skorch's clipping callback does what clip_norm does."""
+    X, y = table
+    ours = OptimizedMLPRegressor(**SMALL, optimizer="sgd", clip_norm=0.05)
+    theirs = OptimizedMLPRegressor(
+        **SMALL, optimizer="sgd", callbacks=[GradientNormClipping(0.05)]
+    )
+    free = OptimizedMLPRegressor(**SMALL, optimizer="sgd").fit(X, y).predict(X)
+    np.testing.assert_allclose(
+        ours.fit(X, y).predict(X), theirs.fit(X, y).predict(X), rtol=1e-9
+    )
+    assert not np.allclose(ours.predict(X), free)
+
+
+def test_scoring_callback_enters_the_history(table):
+    """What EpochScoring records is a column of history_, and is right."""
+    X, y = table
+    model = OptimizedMLPClassifier(
+        **SMALL, callbacks=[EpochScoring("accuracy", lower_is_better=False)]
+    ).fit(X, y, X_val=X[:20], y_val=y[:20])
+    history = model.history_
+    np.testing.assert_allclose(history.accuracy, history.valid_score)
+
+
+def test_stopping_callback_stops(table):
+    """skorch's EarlyStopping ends the fit, and the model is there."""
+    X, y = table
+    settings = {**SMALL, "max_epochs": 50, "learning_rate": 1e-12}
+    model = OptimizedMLPClassifier(
+        **settings,
+        early_stopping=False,
+        n_iter_no_change=None,
+        callbacks=[EarlyStopping(patience=3, threshold=1e-3)],
+    ).fit(X, y, X_val=X, y_val=y)
+    assert model.n_iter_ == 4
+    assert model.predict(X).shape == (60,)
+
+
+def test_interrupt_outside_callbacks_is_an_interrupt(table):
+    """Ctrl-C during the epoch is not taken for a callback's wish to stop."""
+
+    class Interrupt(Callback):
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        OptimizedMLPClassifier(**SMALL, callbacks=[Interrupt()]).fit(*table)
+
+
+def test_checkpoint_callback(table, tmp_path):
+    """skorch's Checkpoint saves, and restores the best epoch at the end."""
+    X, y = table
+    saver = Checkpoint(
+        monitor=lambda net: len(net.history) == 2, dirname=tmp_path, load_best=True
+    )
+    model = OptimizedMLPClassifier(**SMALL, callbacks=[saver]).fit(X, y)
+    two = OptimizedMLPClassifier(**{**SMALL, "max_epochs": 2}).fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X), two.predict_proba(X))
+
+
+def test_scheduler_callback_is_refused(table):
+    """A torch scheduler is refused with the name of the parameter to use."""
+    model = OptimizedMLPClassifier(**SMALL, callbacks=[LRScheduler()])
+    with pytest.raises(ValueError, match=r"'callbacks' parameter.*'lr_schedule'"):
+        model.fit(*table)
