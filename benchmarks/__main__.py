@@ -1,0 +1,90 @@
+"""The command line: list the benchmarks, run some or all of them."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import normalization
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark: ``run(out, quick=..., jobs=...)`` leaves its results in ``out``."""
+
+    run: Callable[..., None]
+    summary: str
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "normalization": Benchmark(
+        run=normalization.run,
+        summary="Epochs that standardized input saves on the Pima table.",
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmarks that the command line names.
+
+    Parameters
+    ----------
+    arguments : sequence of str or None, default=None
+        Words of the command line; None takes the process's own.
+    """
+    options = _parser().parse_args(arguments)
+    if options.list:
+        for name, benchmark in BENCHMARKS.items():
+            print(f"{name:<16}{benchmark.summary}")
+        return
+    out = _directory(options.out, quick=options.quick)
+    for name in options.names or BENCHMARKS:
+        BENCHMARKS[name].run(out, quick=options.quick, jobs=options.jobs)
+    print(f"The results are in {out}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    known = ", ".join(BENCHMARKS)
+    parser.add_argument(
+        "names", nargs="*", type=_known, help=f"which to run, by default all: {known}"
+    )
+    parser.add_argument("--list", action="store_true", help="list them and run none")
+    parser.add_argument(
+        "--quick", action="store_true", help="a smoke test, whose numbers mean nothing"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="processes at a time (default: 1)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="directory of the results (default: benchmarks/results; with --quick a "
+        "new temporary one)",
+    )
+    return parser
+
+
+def _known(name: str) -> str:
+    if name not in BENCHMARKS:
+        raise argparse.ArgumentTypeError(
+            f"{name!r} is no benchmark; there are: {', '.join(BENCHMARKS)}"
+        )
+    return name
+
+
+def _directory(out: Path | None, *, quick: bool) -> Path:
+    """Return where results go; a quick run must not replace those that count."""
+    if out is None:
+        out = Path(tempfile.mkdtemp(prefix="benchmarks-")) if quick else RESULTS
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+if __name__ == "__main__":
+    main()
