@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-# Libraries that take seconds to import are imported by the command that needs them,
-# so that help and refusals come at once.
+# A command imports what it needs when it runs: help must not depend on extras.
 _BAD_INPUT = 2
 _INTERRUPTED = 130
 
@@ -36,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say("interrupted", _INTERRUPTED)
     except BrokenPipeError:
         # Whoever read the output has seen enough.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     except (ValueError, OSError, ImportError) as error:
         return _say(f"error: {_one_line(error)}", _BAD_INPUT)
@@ -149,7 +148,7 @@ def _number(
 
 def _tune(options: argparse.Namespace) -> None:
     from sknnopt._console import result_text, search_progress
-    from sknnopt._output import require_extras, write_results, writable_folder
+    from sknnopt._output import require_extras, writable_folder, write_results
     from sknnopt._results import MEASURES
     from sknnopt._tuning import TuneSettings, tune
 
@@ -184,7 +183,8 @@ def _training_table(options: argparse.Namespace) -> Any:
 
         if options.target is not None:
             raise InputError("--target needs a table: tune TABLE.csv --target COLUMN")
-        frame, target, name = load_pima().frame, "Outcome", "Pima Indians diabetes"
+        bunch: Any = load_pima()
+        frame, target, name = bunch.frame, "Outcome", "Pima Indians diabetes"
     else:
         frame, target = read_table(options.table), options.target
         name = Path(options.table).name

@@ -118,8 +118,9 @@ class Encoder:
         return {"array": name}
 
     def _estimator(self, value: Any, where: str) -> Any:
-        name = type(value).__name__
-        if self.classes.get(name) is not type(value):
+        kind: Any = type(value)
+        name = kind.__name__
+        if self.classes.get(name) is not kind:
             raise CodecError(
                 f"The {where} cannot be saved: it is a {name}. Supported are "
                 f"{', '.join(self.classes)}, 'passthrough' and 'drop'."

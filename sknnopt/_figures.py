@@ -15,13 +15,14 @@ from sknnopt._results import TuneResult
 from sknnopt.displays import TrainingHistoryDisplay
 
 _INK = "#010203"
+_BLUE, _RED = "#0072b2", "#d55e00"
 #: Colors that stand for a variable of the page's style sheet while it is drawn.
 _VARIABLES = {
     _INK: "currentColor",
-    "#0072b2": "var(--blue)",
-    "#d55e00": "var(--vermilion)",
+    _BLUE: "var(--blue)",
+    _RED: "var(--vermilion)",
 }
-_STYLE = {
+_STYLE: Any = {
     "axes.edgecolor": _INK,
     "axes.labelcolor": _INK,
     "axes.spines.right": False,
@@ -77,24 +78,30 @@ def convergence_svg(result: TuneResult) -> str:
     """
     scores = np.array([candidate.mean for candidate in result.candidates])
     numbers = np.arange(1, len(scores) + 1)
+    bottom = _bottom(scores)
+    is_below = scores < bottom
     with _canvas("Score of each candidate and the best so far") as (ax, svg):
-        ax.plot(numbers, scores, "o", color="#d55e00", markersize=4, label="candidate")
-        ax.step(
-            numbers,
-            result.best_so_far,
-            where="post",
-            color="#0072b2",
-            label="best so far",
+        shown, below = numbers[~is_below], numbers[is_below]
+        ax.plot(
+            shown, scores[~is_below], "o", color=_RED, markersize=4, label="candidate"
         )
+        if len(below):
+            lowest = np.full(len(below), bottom)
+            ax.plot(below, lowest, "v", color=_RED, markersize=5, label="further down")
+        best = result.best_so_far
+        ax.step(numbers, best, where="post", color=_BLUE, label="best so far")
         ax.set_xlabel("Candidate")
         ax.set_ylabel(f"Mean {result.measure} over the folds")
-        ax.xaxis.get_major_locator().set_params(integer=True)
-        # Single failures would press all others flat: most of the height is for
-        # the upper half.
-        low, high = float(np.median(scores)), float(scores.max())
-        ax.set_ylim(bottom=max(float(scores.min()), low - 4 * (high - low)) - 1e-3)
-        ax.legend(loc="lower right")
+        ax.locator_params(axis="x", integer=True)
+        # Above the axes, where it cannot be taken for a candidate.
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return svg[0]
+
+
+def _bottom(scores: np.ndarray) -> float:
+    """Return a lower end: one failed candidate must not press all others flat."""
+    middle, high = float(np.median(scores)), float(scores.max())
+    return max(float(scores.min()), middle - 4 * (high - middle))
 
 
 def prediction_svg(result: TuneResult) -> str:
@@ -113,9 +120,9 @@ def prediction_svg(result: TuneResult) -> str:
     truth, predicted = result.truth, result.predicted
     ends = [min(truth.min(), predicted.min()), max(truth.max(), predicted.max())]
     with _canvas("Predicted against true targets of the held-out rows") as (ax, svg):
-        ax.plot(ends, ends, color="#d55e00", linewidth=1, label="perfect")
+        ax.plot(ends, ends, color=_RED, linewidth=1, label="perfect")
         ax.plot(
-            truth, predicted, "o", color="#0072b2", markersize=3, alpha=0.6, label="row"
+            truth, predicted, "o", color=_BLUE, markersize=3, alpha=0.6, label="row"
         )
         ax.set_xlabel(f"True {result.data.target}")
         ax.set_ylabel(f"Predicted {result.data.target}")

@@ -45,8 +45,10 @@ thead th, thead th:first-child {
   font-size: .85rem; font-weight: 600; vertical-align: bottom;
 }
 tbody tr + tr > * { border-top: 1px solid var(--rule); }
+.wide { font-size: .85rem; }
+.wide th, .wide td { padding: .25rem .5rem; }
 .matrix td {
-  min-width: 5rem; text-align: center;
+  min-width: 4.5rem; text-align: center;
   background: color-mix(in srgb, var(--blue) calc(var(--share) * 45%), transparent);
 }
 .matrix thead th { text-align: center; }
@@ -91,8 +93,11 @@ $data_notes
 
 <h2>Training of the best model</h2>
 <div class="columns">
-<figure>$loss</figure>
-<figure>$score</figure>
+<figure>$loss<figcaption>The training loss is taken while the weights change and
+dropout acts, the validation loss after each epoch without dropout; so it may be the
+smaller one.</figcaption></figure>
+<figure>$score<figcaption>Both taken after each epoch, without
+dropout.</figcaption></figure>
 </div>
 
 <div class="columns">

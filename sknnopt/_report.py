@@ -78,7 +78,7 @@ def _lead(result: TuneResult) -> str:
 
 
 def _with_name(measure: str, value: float) -> str:
-    return f"{'an ' if measure == 'accuracy' else ''}{measure} of {value:.3f}"
+    return f"an {measure} of {value:.3f}"
 
 
 def _score_table(result: TuneResult) -> str:
@@ -178,7 +178,7 @@ def _confusion_table(result: TuneResult) -> str:
             for count, share in zip(counts, shares, strict=True)
         )
         rows.append(f'<tr><th scope="row">{label}</th>{cells}</tr>')
-    corner = f'<th scope="col">true {escape(result.data.target)} \\ predicted</th>'
+    corner = '<th scope="col">true, down<br>predicted, across</th>'
     return (
         f'<div class="scroll"><table class="matrix"><thead><tr>{corner}{head}</tr>'
         f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
@@ -187,7 +187,7 @@ def _confusion_table(result: TuneResult) -> str:
 
 def _candidate_table(result: TuneResult) -> str:
     names = sorted(result.best.params)
-    head = ["#", f"mean {result.measure}", "sd", "s a fit", *names]
+    head = ["#", f"mean {result.measure}", "sd", "s per fit", *names]
     cells = [
         [
             str(candidate.number),
@@ -198,13 +198,14 @@ def _candidate_table(result: TuneResult) -> str:
         ]
         for candidate in result.ranking
     ]
-    return _table(head, cells)
+    return _table(head, cells, kind="wide")
 
 
 def _table(
     head: Sequence[str],
     cells: Iterable[Sequence[str]],
     strong: Iterable[tuple[int, int]] = (),
+    kind: str = "plain",
 ) -> str:
     strong = set(strong)
     titles = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
@@ -217,7 +218,7 @@ def _table(
         )
         rows.append(f'<tr><th scope="row">{first}</th>{values}</tr>')
     return (
-        f'<div class="scroll"><table><thead><tr>{titles}</tr></thead>'
+        f'<div class="scroll"><table class="{kind}"><thead><tr>{titles}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 

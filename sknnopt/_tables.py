@@ -5,6 +5,7 @@ All refusals are :class:`InputError` with one line of text for the user.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,22 +90,26 @@ def read_table(path: str | Path, *, text: Iterable[str] = ()) -> pd.DataFrame:
         If there is no such file, or no such table in it.
     """
     try:
-        frame = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(text, str),
-            low_memory=False,
-            skipinitialspace=True,
-        )
+        # Opened here, as pandas would also fetch what looks like an address.
+        with Path(path).open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                file,
+                dtype=dict.fromkeys(text, str),
+                index_col=False,
+                low_memory=False,
+                skipinitialspace=True,
+            )
     except FileNotFoundError:
         raise InputError(f"there is no file {path}") from None
     except pd.errors.EmptyDataError:
         raise InputError(f"{path} is empty") from None
+    except pd.errors.ParserWarning:
+        raise InputError(f"{path} has rows with more fields than its header") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is not a text file in UTF-8") from None
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {one_line(error)}") from error
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise InputError(f"{path} has rows with more fields than its header")
     if len(frame) == 0:
         raise InputError(f"{path} has a header but no rows")
     return frame
@@ -210,7 +215,7 @@ def prediction_rows(
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise InputError(
-            f"the table lacks {_plural('column', missing)} that the model "
+            f"the table lacks the {_plural('column', missing)} that the model "
             f"was trained on: {_listed(missing)}"
         )
     X = frame[columns].copy()

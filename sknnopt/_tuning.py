@@ -158,7 +158,7 @@ def preparation(table: TrainingTable) -> tuple[str, Any]:
     """
     numeric: Any = StandardScaler()
     if table.n_missing:
-        imputer = SimpleImputer(strategy="median")
+        imputer = SimpleImputer(strategy="median", keep_empty_features=True)
         numeric = Pipeline([("imputer", imputer), ("scaler", numeric)])
     if not table.text:
         return ("prepare" if table.n_missing else "scaler"), numeric

@@ -14,6 +14,7 @@ from sknnopt._base import BaseOptimizedMLP
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 #: Blue and vermilion of Okabe and Ito, which color-blind readers tell apart.
 _TRAIN_COLOR = "#0072B2"
@@ -168,13 +169,14 @@ class TrainingHistoryDisplay:
         """
         curves = self._curves(metric)
         ax = _new_axes() if ax is None else ax
-        self.ax_, self.figure_, self.lines_ = ax, ax.figure, []
+        self.ax_, self.figure_ = ax, ax.figure
+        self.lines_: list[Line2D] = []
         for column, label, color in curves:
             self._draw_members(column, label, color)
         self._mark_best(*curves[-1])
         ax.set_xlabel("Epoch")
         ax.set_ylabel("Loss" if metric == "loss" else self.score_name)
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.locator_params(axis="x", integer=True)
         ax.legend()
         return self
 
@@ -191,8 +193,8 @@ class TrainingHistoryDisplay:
         ]
         if not curves:
             raise ValueError(
-                f"The history has no {metric} to draw, only {sorted(self.history)}. Fit "
-                "with monitor='full', or with early_stopping=True."
+                f"The history has no {metric} to draw, only {sorted(self.history)}. "
+                "Fit with monitor='full', or with early_stopping=True."
             )
         return curves
 
@@ -204,14 +206,15 @@ class TrainingHistoryDisplay:
 
     def _draw_members(self, column: str, label: str, color: str) -> None:
         members = self._members()
-        thin = {"linewidth": 0.8, "alpha": 0.7} if len(members) > 1 else {}
+        style: dict[str, Any] = {"color": color}
+        if len(members) > 1:
+            style |= {"linewidth": 0.8, "alpha": 0.7}
         for number, rows in enumerate(members):
             self.lines_ += self.ax_.plot(
                 self.history["epoch"][rows],
                 self.history[column][rows],
-                color=color,
                 label=label if number == 0 else f"_{label} {number}",
-                **thin,
+                **style,
             )
 
     def _mark_best(self, column: str, label: str, color: str) -> None:

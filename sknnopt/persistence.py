@@ -177,7 +177,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     ) as error:
         _refuse(path, f"is damaged ({' '.join(str(error).split())})", error)
     if type(model).__name__ != document.get("class"):
-        _refuse(path, f"is damaged (it holds a {type(model).__name__})")
+        _refuse(path, f"is damaged (its class is {type(model).__name__})")
     if saved_with != version("scikit-learn"):
         warnings.warn(
             f"{path} was saved with scikit-learn {saved_with}, this is "

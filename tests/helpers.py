@@ -16,7 +16,6 @@ from sknnopt._architecture import Architecture
 from sknnopt._job import Job, Kind, Record, Rows, Settings, Table
 from sknnopt._loop import Loop
 from sknnopt._network import Layout
-from sknnopt.losses import LOSSES
 from sknnopt.schedules import SCHEDULES, warmup
 
 #: torch's own modules for the names of the registry.
@@ -171,6 +170,12 @@ def train(job, record=None, hooks=None):
     while loop.settle(loop.epoch()):
         pass
     return loop.result(), loop.history
+
+
+def take_member(job, record, member):
+    """Return the job and a copy of the record of one member."""
+    one = np.array([member])
+    return job.take(one), duplicate(record.take(one))
 
 
 def history_of(history, member):
@@ -408,8 +413,3 @@ class PlainTrainer:
         factor = make(step, total, float(settings.lr_decay[0]))
         factor = factor * warmup(step, n_steps * float(settings.warmup[0]))
         return float(settings.learning_rate[0] * factor[0])
-
-
-def task_of(loss):
-    """Return the task that a loss belongs to."""
-    return LOSSES[loss].task

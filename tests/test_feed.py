@@ -217,7 +217,7 @@ def test_mean_weight():
 @pytest.mark.parametrize("hidden", [(5,), (5, 4)])
 @pytest.mark.parametrize("chunk", [1, 60, 200, 700])
 def test_chunks_do_not_change_batches(monkeypatch, chunk, hidden):
-    """Rows and weights of every batch are the same, however few are gathered at once."""
+    """Batches hold the same rows and weights, however few are gathered at once."""
     job = _job((50, 41), weighted=True, hidden=hidden)
     whole = _walk(Epochs(job), _generators(2))
     monkeypatch.setattr(_feed, "_CHUNK", chunk)

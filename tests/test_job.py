@@ -261,6 +261,8 @@ def test_change_of_optimizer(new):
 def test_forget_best():
     """Early stopping and plateau start anew; weights and counts stay."""
     _, record = _trained()
+    record.best_loss[:] = record.plateau_best[:] = 0.5
+    record.stale[:] = record.plateau_stale[:] = 3
     before = duplicate(record)
     record.forget_best()
     assert (record.best_loss == np.inf).all()
@@ -287,7 +289,10 @@ def test_settings_take():
     settings = make_settings(make_kind(), 3)
     rng = np.random.default_rng(0)
     drawn = Settings(
-        **{f.name: rng.random(getattr(settings, f.name).shape) for f in fields(Settings)}
+        **{
+            f.name: rng.random(getattr(settings, f.name).shape)
+            for f in fields(Settings)
+        }
     )
     taken = drawn.take(np.array([2, 0]))
     for f in fields(Settings):

@@ -167,9 +167,7 @@ def test_single_row(rng):
     X = _rows(rng, 2, 1, 4)
     assert module(X).isfinite().all()
     first = layout.of_kind("mean")[0]
-    expected = 0.9 * first.view(before) + 0.1 * (
-        X @ module.weight_0 + module.bias_0
-    )
+    expected = 0.9 * first.view(before) + 0.1 * (X @ module.weight_0 + module.bias_0)
     torch.testing.assert_close(first.view(flat), expected.detach(), **EXACT)
     variance = layout.of_kind("variance")[0]
     expected = 0.9 * variance.view(before)
@@ -365,7 +363,7 @@ def test_initializer_by_name(names):
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_auto_initializer(activation):
-    """ "auto" is the activation's own initializer, and Xavier's for the output."""
+    """Chosen automatically, it is the activation's own; for the output, Xavier's."""
     architecture = _architecture(activation=activation)
     suited = ACTIVATIONS[activation].initializer
     names = (suited, suited, "xavier_uniform")
@@ -377,7 +375,7 @@ def test_auto_initializer(activation):
 
 
 def test_auto_initializer_by_layer():
-    """ "auto" may stand for some of the layers only."""
+    """Some of the layers may be chosen automatically, and others named."""
     architecture = Architecture(4, (5, 3), 2, ("relu", "selu"))
     first, second = (
         initial_weights(architecture, names, 1.0, np.random.default_rng(3))

@@ -165,7 +165,7 @@ def test_undecided():
         assert scores[member] == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("chunk", [1, 50, 150])
+@pytest.mark.parametrize("chunk", [1, 50, 100])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_chunks(monkeypatch, loss, weighted, chunk):

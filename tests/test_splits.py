@@ -60,7 +60,8 @@ def test_same_as_scikit_learn(rng, seed):
     for stratify, splitter in ((True, StratifiedShuffleSplit), (False, ShuffleSplit)):
         splits = splitter(n_splits=1, test_size=8, random_state=seed).split(y, y)
         expected = next(splits)
-        for part, rows in zip(_split(y, stratify=stratify, seed=seed), expected):
+        parts = _split(y, stratify=stratify, seed=seed)
+        for part, rows in zip(parts, expected, strict=True):
             assert np.array_equal(part, np.sort(rows))
 
 
@@ -93,8 +94,9 @@ def test_fallback(y):
 def test_labels_with_gaps():
     """Labels that do not occur are no class, and do not prevent stratification."""
     y = np.repeat([0, 5], [50, 50])
-    _, valid = _split(y, 0.2)
-    assert np.bincount(y[valid])[[0, 5]].tolist() == [10, 10]
+    for seed in range(10):
+        _, valid = _split(y, 0.2, seed=seed)
+        assert np.bincount(y[valid])[[0, 5]].tolist() == [10, 10]
 
 
 def test_numbers_are_not_stratified():
@@ -154,7 +156,10 @@ class Empty:
 
 @pytest.mark.parametrize(
     ("sides", "words"),
-    [(([0, 1, 2], []), "3 rows to train and 0"), (([], [0, 1]), "0 rows to train and 2")],
+    [
+        (([0, 1, 2], []), "3 rows to train and 0"),
+        (([], [0, 1]), "0 rows to train and 2"),
+    ],
 )
 def test_empty_side(sides, words):
     """A splitter that leaves a side empty is named, with both numbers of rows."""

@@ -118,7 +118,7 @@ def test_two_threads(first_out):
 
 
 def test_thread_that_outlives_this_one():
-    """This thread has its number back though another is still inside a block."""
+    """A thread has its number back though another is still inside a block."""
     with n_torch_threads(1):
         worker = Worker(2)
     assert torch.get_num_threads() == ORIGINAL

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sknnopt.__main__ import main
+from sknnopt.persistence import load
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("safetensors")
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+QUICK = ["--n-iter", "2", "--cv", "2", "--max-epochs", "3"]
+Capture = pytest.CaptureFixture[str]
+
+
+def flowers() -> pd.DataFrame:
+    """Return a table with numbers, text, gaps and two text classes."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"length": rng.normal(size=60), "width": rng.normal(size=60)})
+    frame["color"] = np.array(["red", "green", "blue"])[np.arange(60) % 3]
+    frame["kind"] = np.where(frame["length"] > 0, "tall", "low")
+    frame.loc[5, "width"] = np.nan
+    return frame
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a table, and with what tune made of it."""
+    path = tmp_path_factory.mktemp("tuned")
+    flowers().to_csv(path / "flowers.csv", index=False)
+    table, target = str(path / "flowers.csv"), ["--target", "kind"]
+    assert main(["tune", table, *target, *QUICK, "--output", str(path / "out")]) == 0
+    return path
+
+
+def test_tune_writes_three_files(folder: Path) -> None:
+    """Report, model and candidates are there and agree."""
+    out = folder / "out"
+    assert sorted(path.name for path in out.iterdir()) == [
+        "candidates.csv",
+        "model.safetensors",
+        "report.html",
+    ]
+    candidates = pd.read_csv(out / "candidates.csv")
+    assert len(candidates) == 2
+    assert candidates["mean_accuracy"].is_monotonic_decreasing
+    network = load(out / "model.safetensors")[-1]
+    best = candidates.iloc[0]
+    assert network.optimizer == best["optimizer"]
+    assert network.n_units == best["n_units"]
+    assert network.learning_rate == pytest.approx(best["learning_rate"], rel=1e-12)
+    assert "flowers.csv" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_tune_prints_what_it_found(tmp_path: Path, capsys: Capture) -> None:
+    """Task, best values, all three models and the files' places are printed."""
+    frame = flowers().drop(columns="kind")
+    frame["price"] = frame["length"] * 2
+    frame["note"] = [f"row {i}" for i in range(60)]
+    frame.to_csv(tmp_path / "prices.csv", index=False)
+    arguments = ["tune", str(tmp_path / "prices.csv"), "--target", "price"]
+    assert main([*arguments, *QUICK, "--output", str(tmp_path / "out")]) == 0
+    out, err = capsys.readouterr()
+    for part in (
+        "regression: the target has 60 distinct values",
+        "Column 'note' was left out",
+        "Best of 2 candidates",
+        "learning_rate",
+        "R², 2-fold",
+        "sknnopt, tuned",
+        "scikit-learn MLPRegressor",
+        "ridge regression",
+        str(tmp_path / "out" / "model.safetensors"),
+    ):
+        assert part in out, part
+    assert "candidate 1/2  best R²" in err
+    assert "candidate 2/2  best R²" in err
+
+
+def test_predict_equals_the_model(folder: Path, tmp_path: Path) -> None:
+    """Written predictions are the loaded model's, whatever the columns' order."""
+    model = load(folder / "out" / "model.safetensors")
+    frame = flowers()
+    frame.iloc[:, ::-1].assign(more=1).to_csv(tmp_path / "new.csv", index=False)
+    arguments = [str(folder / "out" / "model.safetensors"), str(tmp_path / "new.csv")]
+    output = tmp_path / "predicted.csv"
+    assert main(["predict", *arguments, "--proba", "--output", str(output)]) == 0
+    table = pd.read_csv(output)
+    X = frame.drop(columns="kind")
+    assert table["prediction"].tolist() == model.predict(X).tolist()
+    probability = table[["probability_low", "probability_tall"]].to_numpy()
+    np.testing.assert_allclose(probability, model.predict_proba(X), rtol=1e-12)
+
+
+def test_predict_prints_a_table(folder: Path, capsys: Capture) -> None:
+    """Without an output file the predictions go to standard output."""
+    model = folder / "out" / "model.safetensors"
+    assert main(["predict", str(model), str(folder / "flowers.csv")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "prediction"
+    assert len(lines) == 61
+    assert set(lines[1:]) <= {"low", "tall"}
+
+
+def test_unknown_text_is_no_error(folder: Path, tmp_path: Path) -> None:
+    """A category that was never seen, or is missing, counts as none of the known."""
+    frame = flowers().head(2).assign(color=["violet", None])
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    model = folder / "out" / "model.safetensors"
+    assert main(["predict", str(model), str(tmp_path / "new.csv")]) == 0
+
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+@pytest.mark.parametrize(
+    ("change", "pattern"),
+    [
+        (lambda f: f.drop(columns="width"), "lacks the column that .*: width"),
+        (lambda f: f.drop(columns=["width", "color"]), "columns .*: width, color"),
+        (lambda f: f.assign(length="long"), "'length' must hold numbers.*'long'"),
+        (lambda f: f.head(0), "has a header but no rows"),
+    ],
+)
+def test_table_that_does_not_fit_is_refused(
+    change: Change, pattern: str, folder: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """What the model was trained on has to be in the table."""
+    change(flowers()).to_csv(tmp_path / "new.csv", index=False)
+    model = folder / "out" / "model.safetensors"
+    assert_refused(["predict", str(model), str(tmp_path / "new.csv")], pattern, capsys)
+
+
+def test_gaps_without_an_imputer_are_refused(tmp_path: Path, capsys: Capture) -> None:
+    """A model that was trained without gaps cannot fill them in."""
+    frame = flowers().drop(index=5)
+    frame.to_csv(tmp_path / "whole.csv", index=False)
+    flowers().to_csv(tmp_path / "gaps.csv", index=False)
+    tune = ["tune", str(tmp_path / "whole.csv"), "--target", "kind", *QUICK]
+    assert main([*tune, "--output", str(tmp_path)]) == 0
+    model = str(tmp_path / "model.safetensors")
+    pattern = "'width' is empty in 1 rows, first in row 6"
+    capsys.readouterr()
+    assert_refused(["predict", model, str(tmp_path / "gaps.csv")], pattern, capsys)
+
+
+def assert_refused(arguments: list[str], pattern: str, capsys: Capture) -> None:
+    """Check for status 2 and one line on standard error."""
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert re.search(pattern, err), err
+
+
+TUNE = ["tune", "{folder}/flowers.csv", "--target", "kind"]
+MODEL = "{folder}/out/model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pattern"),
+    [
+        ([], "required: COMMAND"),
+        (["train"], "invalid choice: 'train'"),
+        (["tune", "none.csv", "--target", "y"], "there is no file none.csv"),
+        (["tune", "{folder}", "--target", "y"], "cannot read .*directory"),
+        (["tune", "{folder}/flowers.csv"], "--target is needed; .*length, width"),
+        (["tune", "--target", "Outcome"], "--target needs a table"),
+        ([*TUNE[:3], "knd"], "no column 'knd'; the columns are length"),
+        ([*TUNE, "--task", "regression"], "'kind' must hold numbers"),
+        ([*TUNE[:3], "width"], "'width' is missing in 1 of 60 rows"),
+        ([*TUNE, "--cv", "1"], "--cv: must be a whole number from 2 on, got '1'"),
+        ([*TUNE, "--cv", "40"], "too few for 40 folds; use a smaller --cv"),
+        ([*TUNE, "--n-iter", "0"], "--n-iter: must be .* got '0'"),
+        ([*TUNE, "--n-iter", "many"], "--n-iter: must be .* got 'many'"),
+        ([*TUNE, "--test-size", "1"], "--test-size: must be a number between 0 and 1"),
+        ([*TUNE, "--test-size", "nan"], "--test-size: must be a number between"),
+        ([*TUNE, "--seed", "-1"], "--seed: must be a whole number from 0"),
+        ([*TUNE, "--max-epochs", "0"], "--max-epochs: must be"),
+        ([*TUNE, "--n-jobs", "0"], "--n-jobs: must be a whole number other than 0"),
+        ([*TUNE, "--depth", "3"], "unrecognized arguments: --depth 3"),
+        ([*TUNE, "--output", "{folder}/flowers.csv/x"], "cannot write to --output"),
+        (["predict", "none", "{folder}/flowers.csv"], "there is no file none"),
+        (["predict", "{folder}", "{folder}/flowers.csv"], "cannot read"),
+        (["predict", "{folder}/flowers.csv", "x.csv"], "not a safetensors file"),
+        (["predict", MODEL, "none.csv"], "there is no file none.csv"),
+        (
+            ["predict", MODEL, "{folder}/flowers.csv", "--output", "{folder}/no/x.csv"],
+            "no",
+        ),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(
+    arguments: list[str], pattern: str, folder: Path, capsys: Capture, tmp_path: Path
+) -> None:
+    """Whatever is wrong, there is status 2 and no traceback."""
+    arguments = [argument.format(folder=folder) for argument in arguments]
+    if arguments[:1] == ["tune"] and "--output" not in arguments:
+        arguments += ["--output", str(tmp_path / "out")]
+    status = main(arguments)
+    err = capsys.readouterr().err
+    assert status == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert re.search(pattern, err), err
+
+
+def test_numbers_have_no_probabilities(tmp_path: Path, capsys: Capture) -> None:
+    """--proba is refused for a model that predicts numbers."""
+    frame = flowers()[["length"]].assign(price=np.arange(60.0))
+    frame.to_csv(tmp_path / "prices.csv", index=False)
+    table = str(tmp_path / "prices.csv")
+    tune = ["tune", table, "--target", "price", *QUICK, "--output", str(tmp_path)]
+    assert main(tune) == 0
+    capsys.readouterr()
+    model = str(tmp_path / "model.safetensors")
+    pattern = "--proba: .* predicts numbers, not classes"
+    assert_refused(["predict", model, table, "--proba"], pattern, capsys)
+
+
+def test_interrupt_ends_with_one_line(
+    folder: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C during the search gives status 130, and nothing is written."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sknnopt._tuning.tune", interrupt)
+    arguments = ["tune", str(folder / "flowers.csv"), "--target", "kind"]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_help_is_no_error(capsys: Capture) -> None:
+    """Help lists the options with their defaults."""
+    assert main(["tune", "--help"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "candidates to try (default: 20)" in out
+
+
+def test_module_runs_without_a_table(tmp_path: Path) -> None:
+    """``python -m sknnopt tune`` tunes on the included table."""
+    command = [sys.executable, "-m", "sknnopt", "tune", *QUICK, "--n-iter", "1"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Pima Indians diabetes: 768 rows, 8 features" in done.stdout
+    assert (tmp_path / "sknnopt-report" / "report.html").exists()
