@@ -147,10 +147,10 @@ def _number(
 
 
 def _tune(options: argparse.Namespace) -> None:
-    from sknnopt._console import result_text, search_progress
-    from sknnopt._output import require_extras, writable_folder, write_results
-    from sknnopt._results import MEASURES
-    from sknnopt._tuning import TuneSettings, tune
+    from sknnopt._cli.console import result_text, search_progress
+    from sknnopt._cli.output import require_extras, writable_folder, write_results
+    from sknnopt._cli.results import MEASURES
+    from sknnopt._cli.tuning import TuneSettings, tune
 
     table = _training_table(options)
     require_extras()
@@ -176,7 +176,7 @@ def _tune(options: argparse.Namespace) -> None:
 
 
 def _training_table(options: argparse.Namespace) -> Any:
-    from sknnopt._tables import InputError, read_table, training_table
+    from sknnopt._cli.tables import InputError, read_table, training_table
 
     if options.table is None:
         from sknnopt.datasets import load_pima
@@ -195,7 +195,7 @@ def _training_table(options: argparse.Namespace) -> Any:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from sknnopt._predicting import predictions
+    from sknnopt._cli.predicting import predictions
 
     table = predictions(options.model, options.table, proba=options.proba)
     if options.output is None:

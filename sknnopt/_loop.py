@@ -27,8 +27,8 @@ from sknnopt.optimizers import update
 from sknnopt.penalties import l1_gradient, l1_penalty, l2_gradient, l2_penalty
 from sknnopt.schedules import SCHEDULES, reduce_on_plateau, warmup
 
-#: Epochs without improvement at which the plateau schedule acts at the latest; it acts
-#: at half of ``n_iter_no_change`` where that is sooner, so that it comes before the end.
+#: Epochs without improvement at which the plateau schedule acts at the latest. Where
+#: half of ``n_iter_no_change`` is sooner it acts then, and so comes before the end.
 _PLATEAU_PATIENCE = 10
 
 

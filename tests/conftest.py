@@ -36,7 +36,7 @@ def untouched_globals() -> Iterator[None]:
 def _global_state() -> dict[str, object]:
     import torch
 
-    name, keys, position, *_ = np.random.get_state()  # noqa: NPY002 (it is observed)
+    name, keys, position, *_ = np.random.get_state()
     return {
         "numpy's global generator": (name, keys.tobytes(), position),
         "torch's global generator": torch.get_rng_state().numpy().tobytes(),

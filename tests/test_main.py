@@ -237,7 +237,7 @@ def test_interrupt_ends_with_one_line(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sknnopt._tuning.tune", interrupt)
+    monkeypatch.setattr("sknnopt._cli.tuning.tune", interrupt)
     arguments = ["tune", str(folder / "flowers.csv"), "--target", "kind"]
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 130
     assert capsys.readouterr().err == "interrupted\n"

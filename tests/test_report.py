@@ -8,9 +8,15 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from sknnopt._figures import convergence_svg, history_svg, prediction_svg
-from sknnopt._report import report_html
-from sknnopt._results import Candidate, DataSummary, Measured, ModelScores, TuneResult
+from sknnopt._cli.figures import convergence_svg, history_svg, prediction_svg
+from sknnopt._cli.report import report_html
+from sknnopt._cli.results import (
+    Candidate,
+    DataSummary,
+    Measured,
+    ModelScores,
+    TuneResult,
+)
 
 pytest.importorskip("matplotlib")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sknnopt._tables import (
+from sknnopt._cli.tables import (
     InputError,
     decide_task,
     numbers,

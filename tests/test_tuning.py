@@ -19,9 +19,9 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sknnopt._results import TuneResult
-from sknnopt._tables import InputError, TrainingTable, training_table
-from sknnopt._tuning import TuneSettings, preparation, tune
+from sknnopt._cli.results import TuneResult
+from sknnopt._cli.tables import InputError, TrainingTable, training_table
+from sknnopt._cli.tuning import TuneSettings, preparation, tune
 
 SETTINGS = TuneSettings(n_iter=3, cv=3, test_size=0.25, seed=1, max_epochs=4)
 

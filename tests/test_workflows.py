@@ -181,7 +181,7 @@ def test_meta_classifiers(pima, wrap):
 @pytest.mark.parametrize(
     "wrap",
     [
-        lambda model: MultiOutputRegressor(model),
+        MultiOutputRegressor,
         lambda model: TransformedTargetRegressor(
             model, func=np.exp, inverse_func=np.log
         ),

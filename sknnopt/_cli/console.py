@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sknnopt._results import TuneResult
+from sknnopt._cli.results import TuneResult
 
 
 @contextmanager

@@ -29,8 +29,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from sknnopt._results import Candidate, DataSummary, Measured, ModelScores, TuneResult
-from sknnopt._tables import InputError, TrainingTable
+from sknnopt._cli.results import (
+    Candidate,
+    DataSummary,
+    Measured,
+    ModelScores,
+    TuneResult,
+)
+from sknnopt._cli.tables import InputError, TrainingTable
 from sknnopt._version import __version__
 from sknnopt.classifier import OptimizedMLPClassifier
 from sknnopt.regressor import OptimizedMLPRegressor

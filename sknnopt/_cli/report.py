@@ -7,10 +7,10 @@ from html import escape
 from string import Template
 from typing import Any
 
-from sknnopt._console import number
-from sknnopt._figures import convergence_svg, history_svg, prediction_svg
-from sknnopt._page import PAGE
-from sknnopt._results import MEASURES, DataSummary, TuneResult
+from sknnopt._cli.console import number
+from sknnopt._cli.figures import convergence_svg, history_svg, prediction_svg
+from sknnopt._cli.page import PAGE
+from sknnopt._cli.results import MEASURES, DataSummary, TuneResult
 
 #: Beyond this a matrix of counts is no longer readable.
 _MOST_MATRIX_CLASSES = 12

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from sknnopt._report import report_html
-from sknnopt._results import TuneResult
-from sknnopt._tables import InputError, one_line
+from sknnopt._cli.report import report_html
+from sknnopt._cli.results import TuneResult
+from sknnopt._cli.tables import InputError, one_line
 from sknnopt.persistence import save
 
 _EXTRAS = {"matplotlib": "plot", "safetensors": "save"}

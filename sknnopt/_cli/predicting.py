@@ -14,7 +14,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from sknnopt._tables import InputError, one_line, prediction_rows, read_table
+from sknnopt._cli.tables import InputError, one_line, prediction_rows, read_table
 from sknnopt.persistence import load
 
 

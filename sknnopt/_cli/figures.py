@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sknnopt._results import TuneResult
+from sknnopt._cli.results import TuneResult
 from sknnopt.displays import TrainingHistoryDisplay
 
 _INK = "#010203"

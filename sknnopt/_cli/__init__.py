@@ -1,0 +1,3 @@
+"""What the command line does: read tables, tune, predict, report."""
+
+from __future__ import annotations
