@@ -39,6 +39,9 @@ numpydoc_show_class_members = False  # the autosummary template lists them
 html_theme = "pydata_sphinx_theme"
 html_title = "sknnopt"
 html_show_sourcelink = False
+# Only the API reference has pages below it to navigate.
+_LEAVES = ("index", "quickstart", "conduct", "options", "glossary", "changelog")
+html_sidebars = {page: [] for page in _LEAVES}
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
 
 # scikit-learn gives every estimator these; they refer to pages of its own manual.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from textwrap import dedent, indent
+from textwrap import dedent, fill, indent
 from typing import TypeVar
 
 from sknnopt.activations import ACTIVATIONS
@@ -207,7 +207,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
 ATTRIBUTES = """
 n_features_in_ : int
     Number of features.
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (n_features,)
     Names of the features, where ``X`` had string names.
 hidden_layer_sizes_ : tuple of int
     Units of each hidden layer.
@@ -282,7 +282,7 @@ def documented(
             "<attributes>": dedent(attributes).strip() + "\n" + ATTRIBUTES.strip(),
             "<references>": REFERENCES.strip(),
         }
-        text = dedent(cls.__doc__ or "")
+        text = inspect.cleandoc(cls.__doc__ or "")
         for marker, block in blocks.items():
             text = text.replace(marker, block)
         cls.__doc__ = text
@@ -292,5 +292,5 @@ def documented(
 
 
 def _entry(name: str, kind: str, text: str) -> str:
-    lines = " ".join(text.split())
+    lines = fill(" ".join(text.split()), 84, break_on_hyphens=False)
     return f"{name} : {kind}\n{indent(lines, '    ')}"
