@@ -125,7 +125,7 @@ def per_layer(name: str, value: Any, n_layers: int) -> tuple[Any, ...]:
         One value, a sequence (a short one repeats its last) or a dict
         ``{index: value, "default": value}``.
     n_layers : int
-        How many layers there are; what is given beyond them is ignored.
+        How many layers there are; what is given beyond them is checked, and ignored.
 
     Returns
     -------
@@ -143,12 +143,11 @@ def per_layer(name: str, value: Any, n_layers: int) -> tuple[Any, ...]:
                 f"The {name!r} parameter is an empty sequence. Give one value, "
                 "one for each layer, or a dict {index: value, 'default': value}."
             )
-        chosen = [value[min(i, len(value) - 1)] for i in range(n_layers)]
-    elif isinstance(value, Mapping):
-        chosen = _from_mapping(name, value, n_layers)
-    else:
-        chosen = [value] * n_layers
-    return tuple(_checked(name, item, layer) for layer, item in enumerate(chosen))
+        given = [_checked(name, item, layer) for layer, item in enumerate(value)]
+        return tuple(given[min(i, len(given) - 1)] for i in range(n_layers))
+    if isinstance(value, Mapping):
+        return _from_mapping(name, value, n_layers)
+    return (_checked(name, value, 0),) * n_layers
 
 
 def hidden_sizes(
@@ -213,7 +212,9 @@ def _is_sequence(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
-def _from_mapping(name: str, value: Mapping[Any, Any], n_layers: int) -> list[Any]:
+def _from_mapping(
+    name: str, value: Mapping[Any, Any], n_layers: int
+) -> tuple[Any, ...]:
     unknown = [key for key in value if key != "default" and not _is_index(key)]
     if unknown:
         raise ValueError(
@@ -227,7 +228,8 @@ def _from_mapping(name: str, value: Mapping[Any, Any], n_layers: int) -> list[An
             f"{missing[0]} of {n_layers}. Add that index or the key 'default'. "
             f"Got {dict(value)!r}."
         )
-    return [value[i] if i in value else value["default"] for i in range(n_layers)]
+    given = {layer: _checked(name, item, layer) for layer, item in value.items()}
+    return tuple(given.get(i, given.get("default")) for i in range(n_layers))
 
 
 def _is_integer(value: Any) -> bool:
@@ -284,11 +286,11 @@ _RULES = {
 }
 
 
-def _checked(name: str, value: Any, layer: int) -> Any:
+def _checked(name: str, value: Any, layer: int | str) -> Any:
     rule = _RULES[name]
     if not rule.accepts(value):
         raise ValueError(
             f"The {name!r} parameter must be {rule.words} for every layer. "
-            f"Got {value!r} for layer {layer} instead."
+            f"Got {value!r} for layer {layer!r} instead."
         )
     return rule.convert(value)

@@ -26,15 +26,35 @@ from sknnopt._architecture import (
     Architecture,
     per_layer,
 )
-from sknnopt._fitting import Data, Mode, Trained, train
+from sknnopt._fitting import (
+    Data,
+    Mode,
+    Trained,
+    check_device,
+    join_lines,
+    rescaled,
+    train,
+)
 from sknnopt._job import Kind, Record
-from sknnopt._network import Layout, MemberNetwork
+from sknnopt._network import Layout, MemberNetwork, plain_mode
 from sknnopt._parameters import MLPParameters
 from sknnopt._plan import check_layers, make_architecture
 from sknnopt._training import MemberNet
-from sknnopt.losses import LOSSES
+from sknnopt.losses import respond
 
 _FLOATS = (np.float64, np.float32)
+#: What a fit sets besides the public attributes that end in an underscore.
+_PRIVATE_STATE = frozenset(
+    {
+        "_record",
+        "_history",
+        "_loss_parameter",
+        "_target",
+        "_is_1d",
+        "_is_multilabel",
+        "_class_factors",
+    }
+)
 #: Numbers that pass through the networks at once in a prediction.
 _PREDICT_CHUNK = 1 << 22
 #: Raw outputs beyond this are as good as infinite, and softmax still adds them up.
@@ -89,6 +109,7 @@ class BaseOptimizedMLP(MLPParameters, ABC):
         data = twin._checked(X, y, sample_weight, mode=mode)
         valid = twin._checked_validation(X_val, y_val, sample_weight_val)
         twin._train(data, valid, mode=mode)
+        twin._warn_of_divergence(stacklevel=4)
         self.__dict__ = twin.__dict__
         return self
 
@@ -101,6 +122,7 @@ class BaseOptimizedMLP(MLPParameters, ABC):
         twin = self._copy(with_state=True)
         data = twin._checked(X, y, sample_weight, mode=mode, classes=classes)
         twin._train(data, None, mode=mode, n_epochs=1)
+        twin._warn_of_divergence(stacklevel=5)
         self.__dict__ = twin.__dict__
         return self
 
@@ -138,11 +160,13 @@ class BaseOptimizedMLP(MLPParameters, ABC):
         )
         weight = None
         if sample_weight is not None:
-            weight = _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            weight = rescaled(
+                _check_sample_weight(
+                    sample_weight, X, dtype=np.float64, ensure_non_negative=True
+                )
             )
         target, weight = self._encode(y, weight, mode=mode, classes=classes)
-        return Data(X, target, weight)
+        return Data(X, target, weight if weight is None else rescaled(weight))
 
     def _checked_validation(self, X_val: Any, y_val: Any, weight: Any) -> Data | None:
         if X_val is None and y_val is None and weight is None:
@@ -157,9 +181,11 @@ class BaseOptimizedMLP(MLPParameters, ABC):
             )
         return self._checked(X_val, y_val, weight, mode="validate")
 
-    #: What a run leaves: the record's arrays, and the columns of its history.
+    #: What a run leaves: the record's arrays, the columns of its history, and the
+    #: parameter that its loss read.
     _record: dict[str, np.ndarray]
     _history: dict[str, np.ndarray]
+    _loss_parameter: float
 
     @abstractmethod
     def _encode(
@@ -205,35 +231,39 @@ class BaseOptimizedMLP(MLPParameters, ABC):
         )
         before = [] if mode == "new" else [self._history]
         self._record = trained.record
-        self._history = _columns([*before, *trained.lines])
+        self._history = join_lines([*before, *trained.lines])
         self.hidden_layer_sizes_ = architecture.hidden
         self.activations_ = architecture.activations
         self.dropouts_ = per_layer("dropout", self.dropout, len(architecture.hidden))
         self.normalization_ = architecture.normalization
         self.n_outputs_ = n_outputs
         self.loss_name_ = loss
+        self._loss_parameter = trained.loss_parameter
         self._set_outcome(trained)
 
     def _set_outcome(self, trained: Trained) -> None:
         record, kind = trained.record, trained.kind
         epochs = record["epochs"]
-        best = record["best_epoch"] if kind.restore_best else epochs
         diverged = record["diverged"]
+        # A network that diverged went back to before its last epoch.
+        best = record["best_epoch"] if kind.restore_best else epochs - diverged
         is_single = len(epochs) == 1
         self.n_iter_ = int(epochs.max())
         self.best_epoch_ = int(best[0]) if is_single else best
         self.diverged_ = bool(diverged[0]) if is_single else diverged
+
+    def _warn_of_divergence(self, *, stacklevel: int) -> None:
+        diverged = np.atleast_1d(self.diverged_)
         if diverged.any():
-            rate = trained.lines[-1]["learning_rate"].max()
             warnings.warn(
                 f"Training diverged: in {np.count_nonzero(diverged)} of "
                 f"{len(diverged)} networks the loss or a weight was no longer finite, "
-                f"at latest in epoch {self.n_iter_} (optimizer={kind.optimizer!r}, "
-                f"learning rate {rate:.3g}). They hold their last finite weights. "
-                "Lower 'learning_rate', scale the inputs (StandardScaler), or set "
-                "'clip_norm'.",
+                f"at latest in epoch {self.n_iter_} (optimizer={self.optimizer!r}, "
+                f"learning_rate={self.learning_rate!r}). They hold their last finite "
+                "weights. Lower 'learning_rate', scale the inputs (StandardScaler), or "
+                "set 'clip_norm'.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=stacklevel,
             )
 
     def _check_same_networks(self, architecture: Architecture, loss: str) -> None:
@@ -265,18 +295,18 @@ class BaseOptimizedMLP(MLPParameters, ABC):
         """Return the members' mean response, ``(n_samples, n_outputs)``."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False)
+        check_device(self.device)
         network = self._network().eval()
-        respond = LOSSES[self.loss_name_].respond
         limits = [self._tensor(limit) for limit in self._limits()]
         width = max(self._architecture.sizes) * len(self._record["weights"])
         n_rows = max(1, _PREDICT_CHUNK // width)
         responses = []
-        with torch.no_grad():
+        with plain_mode(self.device, gradient=False):
             for start in range(0, X.shape[0], n_rows):
                 raw = network(self._tensor(X[start : start + n_rows]))
                 # An absurd input may overflow; a prediction is finite all the same.
                 raw = raw.nan_to_num(0.0).clamp(-_LARGEST_RAW, _LARGEST_RAW)
-                response = respond(raw)
+                response = respond(self.loss_name_, raw)
                 if limits:
                     response = response.clamp(*limits)
                 responses.append(response.mean(0).cpu().numpy())
@@ -307,7 +337,8 @@ class BaseOptimizedMLP(MLPParameters, ABC):
             device=self.device,
         )
         record = Record.from_arrays(self._record, kind)
-        return MemberNet.fitted(kind, record, self._history)
+        parameter = np.full(len(record.epochs), self._loss_parameter)
+        return MemberNet.fitted(kind, record, parameter, self._history)
 
     @property
     def history_(self) -> pd.DataFrame:
@@ -373,15 +404,4 @@ def can_fit_partially(estimator: BaseOptimizedMLP) -> bool:
 def _is_state(name: str) -> bool:
     """Tell whether an attribute was set by a fit."""
     is_public = name.endswith("_") and not name.startswith("_")
-    return is_public or name in ("_record", "_history", "_target")
-
-
-def _columns(lines: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Join the lines of a history; a column that a line lacks is filled with NaN."""
-    names = list(dict.fromkeys(name for line in lines for name in line))
-    return {
-        name: np.concatenate(
-            [line.get(name, np.full(len(line["epoch"]), np.nan)) for line in lines]
-        )
-        for name in names
-    }
+    return is_public or name in _PRIVATE_STATE

@@ -164,13 +164,15 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     ),
     "n_members": (
         "int, default=1",
-        """Networks that are trained together, each from its own seed and with its own
-        held-out rows; predictions are their mean.""",
+        """Networks that are trained together, each from its own seed, which also
+        draws its held-out rows (a splitter may give all the same); predictions are
+        their mean.""",
     ),
     "warm_start": (
         "bool, default=False",
-        """Whether ``fit`` starts from the weights of the last fit (with a fresh
-        optimizer and schedule) instead of new ones.""",
+        """Whether ``fit`` starts from the weights of the last fit, with a fresh
+        optimizer and schedule, instead of new ones. A regressor's target keeps the
+        location and scale of the first fit.""",
     ),
     "random_state": (
         "int, RandomState instance or None, default=None",
@@ -190,7 +192,9 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "callbacks": (
         "list of skorch callbacks or None, default=None",
         """Called as in skorch. They are used as they are, not copied, and see the
-        targets as the network does: class indices, standardized numbers.""",
+        targets as the network does: class indices, standardized numbers. With several
+        members they see all that still train at once. One that raises
+        KeyboardInterrupt at the end of an epoch ends the training.""",
     ),
     "device": (
         "str, default='cpu'",
@@ -199,8 +203,8 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "n_threads": (
         "int or None, default=None",
         """Torch threads during ``fit``; None leaves the number alone. The number
-        belongs to the process: while fits that set it overlap, the latest decides, and
-        the last to end restores what was there before.""",
+        belongs to the process: while fits that set it overlap, the latest decides;
+        each thread restores what it found when its own fit ends.""",
     ),
 }
 
@@ -230,10 +234,10 @@ diverged_ : bool or ndarray of shape (n_members,)
     last finite weights.
 history_ : DataFrame
     One row for each member and epoch: ``train_loss`` (a mean over the epoch's
-    updates, without penalties), ``penalty``, ``valid_loss``, ``valid_score``
-    (accuracy or R squared), ``learning_rate`` (of the last update),
-    ``gradient_norm`` (before clipping) and ``gradient_norm_<layer>``; columns that
-    do not apply are absent.
+    updates, without penalties), ``penalty``, ``train_score``, ``valid_loss``,
+    ``valid_score`` (accuracy or R squared), ``learning_rate`` (of the last update),
+    ``gradient_norm`` (before clipping) and ``gradient_norm_<layer>``, and what
+    callbacks recorded; columns that do not apply are absent.
 coefs_ : list of ndarray of shape (fan_in, fan_out)
     Weights of each layer, with a leading member axis where ``n_members`` > 1.
 intercepts_ : list of ndarray of shape (fan_out,)
@@ -285,7 +289,7 @@ def documented(
         text = inspect.cleandoc(cls.__doc__ or "")
         for marker, block in blocks.items():
             text = text.replace(marker, block)
-        cls.__doc__ = text
+        cls.__doc__ = f"{text}\n"
         return cls
 
     return decorate

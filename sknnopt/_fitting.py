@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 
 from sknnopt._architecture import Architecture, per_layer
 from sknnopt._job import Job, Kind, Record, Rows, Table, fresh_slots
+from sknnopt._network import plain_mode
 from sknnopt._plan import make_kind, make_settings, stops_early
 from sknnopt._progress import progress_callbacks
 from sknnopt._splits import held_out_rows
@@ -25,6 +26,9 @@ from sknnopt.losses import LOSSES
 
 #: New networks, a new run from the weights of the last, or that run continued.
 Mode = Literal["new", "warm", "continue"]
+
+#: Range of the largest sample weight within which weights are used as they are.
+_MODERATE = (1e-20, 1e20)
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,12 @@ class Data:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training run leaves behind, as plain arrays."""
+    """What a training run leaves behind, as plain arrays and numbers."""
 
     kind: Kind
     record: dict[str, np.ndarray]
     lines: list[dict[str, np.ndarray]]
+    loss_parameter: float
 
 
 def train(
@@ -98,12 +103,10 @@ def train(
     Trained
         Weights and history.
     """
-    _check_device(estimator.device)
-    # The caller may be in inference mode or under no_grad: neither may reach here.
+    check_device(estimator.device)
     with (
         n_torch_threads(estimator.n_threads),
-        torch.inference_mode(False),
-        torch.enable_grad(),
+        plain_mode(estimator.device, gradient=True),
     ):
         # A run that goes on has its generators: no seed is drawn.
         seeds = [] if mode == "continue" else _seeds(estimator)
@@ -113,6 +116,7 @@ def train(
             start = Record.start(job.kind, names, scale, seeds)
         else:
             start = Record.from_arrays(record, job.kind)
+            start.diverged[:] = False
             if mode == "warm":
                 _restart(start, job.kind, seeds)
         return _run(estimator, job, start)
@@ -126,7 +130,7 @@ def _run(estimator: Any, job: Job, record: Record) -> Trained:
         parameter = job.settings.loss_parameter
         net = MemberNet(job.kind, record, parameter, callbacks or None)
         lines = net.train(job)
-    return Trained(job.kind, net.record.to_arrays(), lines)
+    return Trained(job.kind, net.record.to_arrays(), lines, float(parameter[0]))
 
 
 def _seeds(estimator: Any) -> list[int]:
@@ -148,9 +152,8 @@ def _restart(record: Record, kind: Kind, seeds: Sequence[int]) -> None:
     """Keep the weights, and let everything else begin anew."""
     record.generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
     record.slots = fresh_slots(kind, record.weights)
-    record.updates[:] = 0
+    record.run_epochs[:] = 0
     record.plateau_factor[:] = 1.0
-    record.diverged[:] = False
     record.forget_best()
 
 
@@ -163,28 +166,11 @@ def _make_job(
     seeds: Sequence[int],
     n_epochs: int | None,
 ) -> Job:
-    members = int(estimator.n_members)
-    counted = data.counted()
     restore_best = n_epochs is None and stops_early(
-        estimator.early_stopping, len(counted), is_given=valid is not None
+        estimator.early_stopping, len(data.counted()), is_given=valid is not None
     )
     table = Table(data.X, data.target)
-    valid_table, held_out = None, []
-    if valid is not None:
-        valid_table = Table(valid.X, valid.target)
-        held_out = [valid.rows(valid.counted())] * members
-        rows = [data.rows(counted)] * members
-    elif restore_best:
-        valid_table = table
-        stratify = loss == "categorical_cross_entropy" or architecture.n_outputs == 1
-        pairs = [
-            _split(estimator, data, counted, seed, stratify=stratify, loss=loss)
-            for seed in seeds
-        ]
-        rows = [data.rows(train) for train, _ in pairs]
-        held_out = [data.rows(valid) for _, valid in pairs]
-    else:
-        rows = [data.rows(counted)] * members
+    rows, held_out = _rows(estimator, loss, data, valid, seeds, restore_best)
     kind = make_kind(
         estimator,
         architecture,
@@ -195,39 +181,63 @@ def _make_job(
     )
     return Job(
         kind=kind,
-        settings=make_settings(estimator, architecture, loss, members),
+        settings=make_settings(estimator, architecture, loss, len(rows)),
         train=table,
         rows=rows,
-        valid=valid_table,
+        valid=table if valid is None else Table(valid.X, valid.target),
         held_out=held_out,
         n_epochs=n_epochs,
     )
 
 
-def _split(
+def _rows(
     estimator: Any,
-    data: Data,
-    counted: np.ndarray,
-    seed: int,
-    *,
-    stratify: bool,
     loss: str,
-) -> tuple[np.ndarray, np.ndarray]:
+    data: Data,
+    valid: Data | None,
+    seeds: Sequence[int],
+    is_split: bool,
+) -> tuple[list[Rows], list[Rows]]:
+    """Return the rows that each member trains on, and those it is validated on."""
+    members = int(estimator.n_members)
+    counted = data.counted()
+    if valid is not None:
+        held_out = [valid.rows(valid.counted())] * members
+        return [data.rows(counted)] * members, held_out
+    if not is_split:
+        return [data.rows(counted)] * members, []
     is_classification = LOSSES[loss].task == "classification"
-    y = data.target[counted]
-    if y.shape[1] == 1:
+    y = data.target
+    is_single = y.shape[1] == 1
+    if is_single:
         y = y[:, 0].astype(np.int64) if is_classification else y[:, 0]
-    train, valid = held_out_rows(
-        estimator.validation_fraction,
-        data.X[counted],
-        y,
-        stratify=stratify and is_classification,
-        seed=seed,
-    )
-    return counted[train], counted[valid]
+    pairs = [
+        held_out_rows(
+            estimator.validation_fraction,
+            data.X,
+            y,
+            counted,
+            stratify=is_classification and is_single,
+            seed=seed,
+        )
+        for seed in seeds
+    ]
+    return [data.rows(train) for train, _ in pairs], [data.rows(v) for _, v in pairs]
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Parameters
+    ----------
+    device : str
+        As torch names it.
+
+    Raises
+    ------
+    ValueError
+        If no tensor can be put on it.
+    """
     try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
@@ -235,3 +245,45 @@ def _check_device(device: str) -> None:
             f"The 'device' parameter must name a torch device that is available here, "
             f"such as 'cpu' or 'cuda'. Got {device!r} instead: {error}"
         ) from error
+
+
+def rescaled(weight: np.ndarray) -> np.ndarray:
+    """Bring weights that single precision would lose into range.
+
+    Their scale is of no consequence, but for the counts of batch normalization.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_rows,)
+        Weights of the rows, zero or more.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        The same, divided by the largest where that is extreme.
+    """
+    largest = weight.max()
+    is_moderate = _MODERATE[0] < largest < _MODERATE[1]
+    return weight if is_moderate or largest == 0 else weight / largest
+
+
+def join_lines(lines: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Join the lines of a history to columns.
+
+    Parameters
+    ----------
+    lines : list of dict of ndarray
+        Lines of one or more epochs; what a line lacks is filled with NaN.
+
+    Returns
+    -------
+    dict of ndarray
+        One entry for each member and epoch.
+    """
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    return {
+        name: np.concatenate(
+            [line.get(name, np.full(len(line["epoch"]), np.nan)) for line in lines]
+        )
+        for name in names
+    }

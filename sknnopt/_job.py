@@ -195,9 +195,10 @@ class Record:
         The networks as they are, and as they were at their best epoch.
     slots : dict of Tensor
         What the optimizer remembers.
-    updates, epochs, best_epoch, stale, plateau_stale : ndarray of int, (members,)
-        Updates and epochs done, the best epoch (1 is the first, 0 is none), epochs
-        since the monitored loss last improved, and the same for the schedule.
+    epochs, run_epochs, best_epoch, stale, plateau_stale : ndarray of int, (members,)
+        Epochs done since the weights were drawn and since the schedule began, the
+        best epoch (1 is the first, 0 is none), epochs since the monitored loss last
+        improved, and the same for the schedule.
     best_loss, plateau_best, plateau_factor : ndarray of float, (members,)
         Best monitored loss, the same for the schedule, and the schedule's factor.
     diverged : ndarray of bool, (members,)
@@ -209,8 +210,8 @@ class Record:
     weights: Tensor
     best_weights: Tensor
     slots: dict[str, Tensor]
-    updates: np.ndarray
     epochs: np.ndarray
+    run_epochs: np.ndarray
     best_epoch: np.ndarray
     stale: np.ndarray
     plateau_stale: np.ndarray
@@ -248,8 +249,8 @@ class Record:
             weights=flat,
             best_weights=flat.clone(),
             slots=fresh_slots(kind, flat),
-            updates=zeros,
-            epochs=zeros.copy(),
+            epochs=zeros,
+            run_epochs=zeros.copy(),
             best_epoch=zeros.copy(),
             stale=zeros.copy(),
             plateau_stale=zeros.copy(),

@@ -97,6 +97,7 @@ class Loop:
         self._momentum = self._tensor(settings.momentum)[:, None]
         self._clip_norm = self._limit(settings.clip_norm)
         self._clip_value = self._limit(settings.clip_value)
+        self._slices = [segment.columns for segment in self.layout.trained]
         self._l1 = self._strength(settings.l1)
         self._l2 = self._strength(settings.l2)
         n_layers = len(self.kind.architecture.sizes) - 1
@@ -136,8 +137,8 @@ class Loop:
         self.module.train()
         for step, batch in self.epochs(self.record.generators):
             total += self._step(step, batch, rates[step])
-        self.record.updates += self.epochs.n_steps
         self.record.epochs += 1
+        self.record.run_epochs += 1
         feed = self.epochs.feed
         loss = total.cpu().numpy() / (feed.n_rows * feed.mean_weight)
         last = np.maximum(self.epochs.n_steps - 1, 0)
@@ -175,8 +176,7 @@ class Loop:
         if self._clip_norm is None:
             return
         if self.kind.clip_per_tensor:
-            slices = [segment.columns for segment in self.layout.trained]
-            clip_by_norm_per_tensor(self.gradient, self._clip_norm, slices)
+            clip_by_norm_per_tensor(self.gradient, self._clip_norm, self._slices)
         else:
             clip_by_norm(self.gradient, self._clip_norm)
 
@@ -207,7 +207,9 @@ class Loop:
     def _rates(self) -> Tensor:
         """Return the learning rate of each step, ``(steps, members, 1)``."""
         settings, n_steps = self.job.settings, self.epochs.n_steps[:, None]
-        done = self.record.updates[:, None] + np.arange(n_steps.max(), dtype=float)
+        # Counted in epochs of this size: a partial fit may come with any other.
+        begun = self.record.run_epochs[:, None] * n_steps
+        done = begun + np.arange(n_steps.max(), dtype=float)
         make = SCHEDULES[self.kind.lr_schedule].make
         horizon = n_steps * settings.max_epochs[:, None]
         factor = make(done, horizon, settings.lr_decay[:, None])

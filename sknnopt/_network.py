@@ -8,7 +8,8 @@ that matrix, whatever the depth.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -26,6 +27,31 @@ from sknnopt.initializers import INITIALIZERS
 #: the constants of ``torch.nn.BatchNorm1d`` and ``LayerNorm``.
 _RUNNING_RATE = 0.1
 _EPSILON = 1e-5
+
+
+@contextmanager
+def plain_mode(device: str, *, gradient: bool) -> Iterator[None]:
+    """Compute as if the caller had set no mode of torch's.
+
+    Parameters
+    ----------
+    device : str
+        Where the arithmetic runs.
+    gradient : bool
+        Whether autograd records.
+
+    Yields
+    ------
+    None
+        Control, outside of inference mode and autocast.
+    """
+    kind = torch.device(device).type
+    with (
+        torch.inference_mode(False),
+        torch.set_grad_enabled(gradient),
+        torch.autocast(kind, enabled=False),
+    ):
+        yield
 
 
 #: A module's parameters and buffers by name; torch types them as optional.

@@ -12,7 +12,11 @@ from skorch.callbacks import Callback
 _SHOWN = ("train_loss", "valid_loss", "valid_score")
 
 
-class _Lines(Callback):
+class ProgressCallback(Callback):
+    """A callback that only shows how far a fit is."""
+
+
+class _Lines(ProgressCallback):
     """Print one line an epoch."""
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
@@ -20,7 +24,7 @@ class _Lines(Callback):
         print(_text(net.history[-1]))
 
 
-class _Bar(Callback):
+class _Bar(ProgressCallback):
     """Advance a rich progress bar by one an epoch."""
 
     def __init__(self, progress: Any, n_epochs: int) -> None:

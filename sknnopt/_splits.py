@@ -9,7 +9,13 @@ from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
 
 def held_out_rows(
-    validation_fraction: Any, X: Any, y: np.ndarray, *, stratify: bool, seed: int
+    validation_fraction: Any,
+    X: Any,
+    y: np.ndarray,
+    counted: np.ndarray,
+    *,
+    stratify: bool,
+    seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split the rows into those to train on and those to validate on.
 
@@ -22,6 +28,9 @@ def held_out_rows(
         Features; for the splitter.
     y : ndarray of shape (n_rows,) or (n_rows, n_targets)
         Encoded target.
+    counted : ndarray of int
+        The rows that have a weight; a splitter sees all of them, so that its indices
+        mean what its maker meant.
     stratify : bool
         Whether ``y`` holds class indices to stratify by, where that is possible.
     seed : int
@@ -30,23 +39,23 @@ def held_out_rows(
     Returns
     -------
     train, valid : ndarray of int
-        Row numbers.
+        Row numbers, without those that have no weight.
 
     Raises
     ------
     ValueError
-        If a part would be empty.
+        If the splitter fails, or a part would be empty.
     """
-    n_rows = X.shape[0]
-    if n_rows < 2:
+    if len(counted) < 2:
         raise ValueError(
-            f"Early stopping needs rows to hold out, got n_samples={n_rows}. Set "
+            f"Early stopping needs rows to hold out, got n_samples={len(counted)}. Set "
             "early_stopping=False, or give more rows."
         )
     if hasattr(validation_fraction, "split"):
-        train, valid = next(iter(validation_fraction.split(X, y)))
+        train, valid = _first_split(validation_fraction, X, y, counted)
     else:
-        train, valid = _shuffled(validation_fraction, y, stratify, seed)
+        positions = _shuffled(validation_fraction, y[counted], stratify, seed)
+        train, valid = (counted[part] for part in positions)
     if len(train) == 0 or len(valid) == 0:
         raise ValueError(
             f"The 'validation_fraction' parameter ({validation_fraction!r}) leaves "
@@ -54,6 +63,29 @@ def held_out_rows(
             "have at least one."
         )
     return np.sort(train), np.sort(valid)
+
+
+def _first_split(
+    splitter: Any, X: Any, y: np.ndarray, counted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take a splitter's first split, as row numbers."""
+    n_rows = X.shape[0]
+    first = next(iter(splitter.split(X, y)), None)
+    if first is None:
+        raise ValueError(
+            f"The 'validation_fraction' parameter ({splitter!r}) gives no split of "
+            f"{n_rows} rows."
+        )
+    parts = [np.asarray(part) for part in first]
+    parts = [np.flatnonzero(part) if part.dtype == bool else part for part in parts]
+    largest = max((int(part.max()) for part in parts if len(part)), default=0)
+    if largest >= n_rows:
+        raise ValueError(
+            f"The 'validation_fraction' parameter ({splitter!r}) gives row {largest} "
+            f"of a table with {n_rows}; it was made for other rows."
+        )
+    train, valid = (part[np.isin(part, counted)] for part in parts)
+    return train, valid
 
 
 def _shuffled(

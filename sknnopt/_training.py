@@ -13,18 +13,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback
 from skorch.dataset import Dataset, unpack_data
 from torch import Tensor, nn
 
-from sknnopt._feed import Chunk
+from sknnopt._callbacks import CallbackHooks, check_callbacks
 from sknnopt._job import Job, Kind, Record, Rows, Table
 from sknnopt._loop import Loop
-from sknnopt._network import Layout, MemberNetwork
-from sknnopt.losses import LOSSES
+from sknnopt._network import MemberNetwork, plain_mode
+from sknnopt._progress import ProgressCallback
+from sknnopt.losses import LOSSES, respond
 
+#: Losses of which skorch's history tells when they were at their best.
+_BEST = frozenset({"train_loss", "valid_loss"})
 #: Rows that pass through the network at once in ``forward`` and ``predict``.
 _ROWS_AT_ONCE = 8192
 
@@ -124,7 +128,11 @@ class MemberNet(NeuralNet):
 
     @classmethod
     def fitted(
-        cls, kind: Kind, record: Record, history: dict[str, np.ndarray]
+        cls,
+        kind: Kind,
+        record: Record,
+        loss_parameter: np.ndarray,
+        history: dict[str, np.ndarray],
     ) -> MemberNet:
         """Return a net for networks that were trained before.
 
@@ -134,6 +142,8 @@ class MemberNet(NeuralNet):
             What the networks share.
         record : Record
             Their numbers.
+        loss_parameter : ndarray of shape (members,)
+            What the loss read.
         history : dict of ndarray
             Columns, with one entry for each member and epoch.
 
@@ -142,14 +152,10 @@ class MemberNet(NeuralNet):
         MemberNet
             Ready to predict.
         """
-        net = cls(kind, record, np.zeros(len(record.epochs))).initialize()
-        names = [name for name in history if name not in ("member", "epoch")]
-        for epoch in np.unique(history["epoch"]):
-            net.history.new_epoch()
-            net.history.record("epoch", int(epoch))
-            is_now = history["epoch"] == epoch
-            for name in names:
-                net.history.record(name, float(history[name][is_now].mean()))
+        net = cls(kind, record, loss_parameter).initialize()
+        means = pd.DataFrame(history).drop(columns="member").groupby("epoch").mean()
+        for epoch, row in zip(means.index, means.to_dict("records"), strict=True):
+            net.history.append({"batches": [], "epoch": int(epoch), **row})
         return net
 
     @property
@@ -176,16 +182,9 @@ class MemberNet(NeuralNet):
         return self
 
     def initialize_callbacks(self) -> MemberNet:
-        """Take up the callbacks and note which per-batch hooks they override."""
+        """Take up the callbacks, and refuse those that cannot work here."""
+        check_callbacks(self.callbacks or ())
         super().initialize_callbacks()
-        for name, callback in self.callbacks_:
-            if isinstance(callback, LRScheduler):
-                raise ValueError(
-                    f"The 'callbacks' parameter holds a skorch LRScheduler ({name!r}), "
-                    "which needs a torch optimizer. Use the 'lr_schedule' parameter: "
-                    "'exponential', 'step', 'cosine', 'one_cycle' or "
-                    "'reduce_on_plateau'."
-                )
         return self
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> MemberNet:
@@ -194,6 +193,12 @@ class MemberNet(NeuralNet):
             "This net belongs to an estimator: call the estimator's fit or "
             "partial_fit, with warm_start=True to go on from these weights."
         )
+
+    def partial_fit(
+        self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any
+    ) -> MemberNet:
+        """Refuse, as :meth:`fit` does."""
+        return self.fit(X, y)
 
     def train(self, job: Job) -> list[dict[str, np.ndarray]]:
         """Train the networks of ``job`` from where ``record`` stands.
@@ -219,7 +224,7 @@ class MemberNet(NeuralNet):
     ) -> list[dict[str, np.ndarray]]:
         """Walk the epochs until every member has stopped."""
         datasets = self._datasets(X)
-        hooks = _CallbackHooks(self)
+        hooks = CallbackHooks(self)
         loop = Loop(X, self.record, hooks if hooks.any else None)
         goes_on = True
         while goes_on:
@@ -228,6 +233,8 @@ class MemberNet(NeuralNet):
             # skorch's own hook begins the epoch's row of the history.
             self.notify("on_epoch_begin", **datasets)
             line = loop.epoch()
+            # Members that have stopped are gone from both.
+            self.record = self.optimizer_.record = loop.record
             self._record(line, time.perf_counter() - began)
             goes_on = loop.settle(line, stop_all=self._is_stopped(datasets))
         self.record = loop.result()
@@ -238,10 +245,11 @@ class MemberNet(NeuralNet):
 
     def _add_records_of_callbacks(self, lines: list[dict[str, np.ndarray]]) -> None:
         """Copy what callbacks wrote, such as a score, into the history's lines."""
+        own = {"dur", *(f"{name}_best" for name in _BEST)}
         for line, row in zip(lines, self.history, strict=True):
             for name, value in row.items():
                 is_number = isinstance(value, (bool, int, float, np.number))
-                if is_number and name not in line and name != "dur":
+                if is_number and name not in line and name not in own:
                     line[name] = np.full(len(line["member"]), float(value))
 
     def _record(self, line: dict[str, np.ndarray], seconds: float) -> None:
@@ -251,20 +259,33 @@ class MemberNet(NeuralNet):
             if name not in ("member", "epoch"):
                 self.history.record(name, float(values.mean()))
         self.history.record("dur", seconds)
-        # skorch's callbacks look at an epoch's last batch; here the epoch is one.
-        self.history.new_batch()
-        self.history.record_batch("train_loss", float(line["train_loss"].mean()))
+        row = self.history[-1]
+        for name in _BEST.intersection(line):
+            before = min((r[name] for r in self.history[:-1]), default=np.inf)
+            self.history.record(f"{name}_best", bool(row[name] < before))
+        # skorch's callbacks look at an epoch's batches. Where none asked for each step
+        # the epoch is one batch; the held-out rows are one in any case.
+        is_whole = not row["batches"]
+        if is_whole:
+            self.history.new_batch()
+        for name in _BEST.intersection(line):
+            if is_whole or name == "valid_loss":
+                self.history.record_batch(name, row[name])
+                self.history.record_batch(name.replace("loss", "batch_size"), 1)
         self.optimizer_.param_groups[0]["lr"] = float(line["learning_rate"].mean())
 
     def _is_stopped(self, datasets: dict[str, Any]) -> bool:
         """Notify of the epoch's end; skorch's callbacks stop by KeyboardInterrupt."""
-        if not self.callbacks_:
-            return False
-        try:
-            self.notify("on_epoch_end", **datasets)
-        except KeyboardInterrupt:
-            return True
-        return False
+        is_stopped = False
+        for _, callback in self.callbacks_:
+            try:
+                callback.on_epoch_end(self, **datasets)
+            except KeyboardInterrupt:
+                # In the bar's drawing it can only be the user's.
+                if isinstance(callback, ProgressCallback):
+                    raise
+                is_stopped = True
+        return is_stopped
 
     def _datasets(self, job: Job) -> dict[str, Dataset | None]:
         """Return the first member's rows as callbacks expect to receive them."""
@@ -297,80 +318,24 @@ class MemberNet(NeuralNet):
         tensor = torch.tensor(
             array, dtype=self.kind.torch_dtype, device=self.kind.device
         )
-        respond = LOSSES[self.kind.loss].respond
-        response: Tensor = respond(self.module_(tensor)).mean(0)
+        with plain_mode(self.kind.device, gradient=torch.is_grad_enabled()):
+            response: Tensor = respond(self.kind.loss, self.module_(tensor)).mean(0)
         return response
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the mean response; with one sigmoid, both classes' probabilities."""
+        """Return the mean response: probabilities, or values in its own units."""
         response: np.ndarray = super().predict_proba(X)
-        is_sigmoid = self.kind.loss == "binary_cross_entropy"
-        if is_sigmoid and response.shape[1] == 1:
-            return np.hstack([1 - response, response])
         return response
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the class index, or values in the network's own units."""
+        """Return the class index, labels, or values in the network's own units."""
         response = self.predict_proba(X)
-        if LOSSES[self.kind.loss].task == "classification":
-            return response.argmax(axis=1)
-        return response
-
-
-class _CallbackHooks:
-    """The per-batch hooks that the net's callbacks override, and only these."""
-
-    def __init__(self, net: MemberNet) -> None:
-        self.net = net
-        self._begin = _overriding(net, "on_batch_begin")
-        self._gradient = _overriding(net, "on_grad_computed")
-        self._end = _overriding(net, "on_batch_end")
-        self.any = bool(self._begin or self._gradient or self._end)
-
-    def begin(self, batch: Chunk) -> None:
-        for callback in self._begin:
-            callback.on_batch_begin(self.net, batch=_pair(batch), training=True)
-
-    def gradient(self, gradient: Tensor, batch: Chunk) -> None:
-        if not self._gradient:
-            return
-        module = self.net.module_
-        segments = Layout.of(module.architecture).trained
-        for segment, parameter in zip(segments, module.parameters(), strict=True):
-            parameter.grad = segment.view(gradient).contiguous()
-        X, y = _pair(batch)
-        for callback in self._gradient:
-            named = list(module.named_parameters())
-            callback.on_grad_computed(
-                self.net, named, X=X, y=y, batch=(X, y), training=True
-            )
-        for segment, parameter in zip(segments, module.parameters(), strict=True):
-            # A frozen parameter (skorch's Freezer) has its gradient taken away.
-            changed = 0.0 if parameter.grad is None else parameter.grad
-            segment.view(gradient)[...] = changed
-
-    def end(self, batch: Chunk, raw: Tensor, loss: Tensor) -> None:
-        for callback in self._end:
-            callback.on_batch_end(
-                self.net,
-                batch=_pair(batch),
-                training=True,
-                y_pred=raw,
-                loss=loss,
-            )
-
-
-def _pair(batch: Chunk) -> tuple[Tensor, Tensor]:
-    return batch.X, batch.target
-
-
-def _overriding(net: MemberNet, hook: str) -> list[Callback]:
-    default = getattr(Callback, hook)
-    return [
-        callback
-        for _, callback in net.callbacks_
-        if getattr(type(callback), hook, default) is not default
-    ]
+        if LOSSES[self.kind.loss].task == "regression":
+            return response
+        n_outputs = self.kind.architecture.n_outputs
+        if self.kind.loss == "binary_cross_entropy" and n_outputs > 1:
+            return (response > 0.5).astype(np.int64)
+        return response.argmax(axis=1)
 
 
 def _dataset(table: Table, rows: Rows) -> Dataset:

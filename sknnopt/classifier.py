@@ -249,10 +249,7 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
             In the order of ``classes_``; rows sum to one unless the target is
             multilabel.
         """
-        response = self._respond(X)
-        if self.n_outputs_ == 1 and len(self.classes_) == 2:
-            return np.hstack([1 - response, response])
-        return response
+        return self._respond(X)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict the logarithms of the probabilities.
@@ -281,10 +278,15 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
             self._learn_classes(y, classes, is_multilabel=is_multilabel)
         else:
             self._check_same_classes(classes, is_multilabel=is_multilabel)
+        name = "y_val" if mode == "validate" else "y"
         if is_multilabel:
-            return self._encode_multilabel(y), self._weigh_multilabel(weight)
-        index = self._class_index(y, mode)
-        weight = self._weigh_classes(index, weight)
+            return self._encode_multilabel(y, name), self._weigh_multilabel(weight)
+        index = self._class_index(y, name)
+        if mode != "validate":
+            self._class_factors = self._weigh_classes(index, weight)
+        if self._class_factors is not None:
+            factors = self._class_factors[index]
+            weight = factors if weight is None else weight * factors
         if self._resolve_head()[0] == "binary_cross_entropy":
             return index[:, None].astype(np.float64), weight
         return index[:, None], weight
@@ -293,6 +295,7 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
         self._is_multilabel = is_multilabel
         if is_multilabel:
             self.classes_ = np.arange(y.shape[1])
+            self._check_same_classes(classes, is_multilabel=True)
         else:
             self.classes_ = np.unique(y if classes is None else np.asarray(classes))
 
@@ -306,14 +309,14 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
             return
         if not np.array_equal(np.unique(np.asarray(classes)), self.classes_):
             raise ValueError(
-                f"The 'classes' parameter of partial_fit has changed: {classes!r} "
-                f"instead of {self.classes_.tolist()}."
+                f"The 'classes' parameter of partial_fit must be "
+                f"{self.classes_.tolist()}, as in the target or the first call. "
+                f"Got {classes!r} instead."
             )
 
-    def _class_index(self, y: np.ndarray, mode: str) -> np.ndarray:
+    def _class_index(self, y: np.ndarray, name: str) -> np.ndarray:
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
-            name = "y_val" if mode == "validate" else "y"
             raise ValueError(
                 f"{name} has labels that the networks have no output for: "
                 f"{unknown.tolist()}. Known classes are {self.classes_.tolist()}."
@@ -321,12 +324,18 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
         index: np.ndarray = np.searchsorted(self.classes_, y).astype(np.int64)
         return index
 
-    def _encode_multilabel(self, y: Any) -> np.ndarray:
+    def _encode_multilabel(self, y: Any, name: str) -> np.ndarray:
         dense = y.toarray() if sparse.issparse(y) else np.asarray(y)
         if dense.shape[1] != len(self.classes_):
             raise ValueError(
-                f"y has {dense.shape[1]} labels, the networks have outputs for "
+                f"{name} has {dense.shape[1]} labels, the networks have outputs for "
                 f"{len(self.classes_)}."
+            )
+        odd = np.setdiff1d(dense, [0, 1])
+        if len(odd):
+            raise ValueError(
+                f"{name} marks its labels with {odd.tolist()}; a multilabel target "
+                f"must hold 0 and 1 only, such as ({name} > 0).astype(int)."
             )
         return dense.astype(np.float64)
 
@@ -341,23 +350,35 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
     def _weigh_classes(
         self, index: np.ndarray, weight: np.ndarray | None
     ) -> np.ndarray | None:
+        """Return the factor of each class, or None where all are one."""
         if self.class_weight is None:
-            return weight
-        weight = np.ones(len(index)) if weight is None else weight
-        per_class = np.ones(len(self.classes_))
-        if isinstance(self.class_weight, str):
-            present = np.unique(index[weight > 0])
-            per_class[present] = compute_class_weight(
-                "balanced",
-                classes=present,
-                y=index[weight > 0],
-                sample_weight=weight[weight > 0],
-            )
-        else:
-            per_class = compute_class_weight(
-                dict(self.class_weight), classes=self.classes_, y=self.classes_[index]
-            )
-        return weight * per_class[index]
+            return None
+        if not isinstance(self.class_weight, str):
+            return self._given_class_weights(dict(self.class_weight), index)
+        counted = slice(None) if weight is None else weight > 0
+        present = np.unique(index[counted])
+        factors = np.ones(len(self.classes_))
+        factors[present] = compute_class_weight(
+            "balanced",
+            classes=present,
+            y=index[counted],
+            sample_weight=None if weight is None else weight[counted],
+        )
+        return factors
+
+    def _given_class_weights(
+        self, given: dict[Any, float], index: np.ndarray
+    ) -> np.ndarray:
+        for label, value in given.items():
+            if not (isinstance(value, Real) and 0 <= value < np.inf):
+                raise ValueError(
+                    "The 'class_weight' parameter must give each class a finite number "
+                    f"from 0 on. Got {value!r} for class {label!r} instead."
+                )
+        factors: np.ndarray = compute_class_weight(
+            given, classes=self.classes_, y=self.classes_[index]
+        )
+        return factors
 
     def _resolve_head(self) -> tuple[str, int]:
         n_classes = len(self.classes_)

@@ -193,3 +193,31 @@ LOSSES: dict[str, LossOption] = {
         target_scaling="standardize",
     ),
 }
+
+
+def respond(name: str, raw: Tensor) -> Tensor:
+    """Turn raw outputs into what a network predicts.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``LOSSES``.
+    raw : Tensor of shape (..., K)
+        Raw outputs.
+
+    Returns
+    -------
+    Tensor of shape (..., K) or (..., 2)
+        Probabilities or values; one sigmoid gives the probabilities of both classes,
+        each to its own precision.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sknnopt.losses import respond
+    >>> respond("binary_cross_entropy", torch.tensor([[0.0]]))
+    tensor([[0.5000, 0.5000]])
+    """
+    if name == "binary_cross_entropy" and raw.shape[-1] == 1:
+        raw = torch.cat([-raw, raw], dim=-1)
+    return LOSSES[name].respond(raw)

@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -222,27 +223,38 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
         mode: str,
         classes: Any = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
+        name = "y_val" if mode == "validate" else "y"
+        if sparse.issparse(y):
+            raise ValueError(
+                f"{name} is sparse; a regression needs a dense target. Use "
+                f"{name}.toarray()."
+            )
         columns = y.reshape(len(y), -1).astype(np.float64)
+        counted = slice(None) if weight is None else weight > 0
         loss = self._resolve_loss()
         if loss == "poisson" and (columns < 0).any():
             raise ValueError(
                 "The 'loss' parameter is 'poisson', which needs a target of counts or "
-                f"other numbers from 0 on. Got a least value of {columns.min()}."
+                f"other numbers from 0 on. Got {columns.min()} in {name}."
             )
         if mode == "new":
             self._is_1d = y.ndim == 1
-            self._target = _statistics(columns, weight, LOSSES[loss].target_scaling)
+            self._target = _statistics(
+                columns[counted],
+                None if weight is None else weight[counted],
+                LOSSES[loss].target_scaling,
+            )
         elif columns.shape[1] != len(self._target["mean"]):
             raise ValueError(
-                f"The target has {columns.shape[1]} columns; the networks were trained "
-                f"on {len(self._target['mean'])}."
+                f"{name} has {columns.shape[1]} columns; the networks were trained on "
+                f"{len(self._target['mean'])}."
             )
         elif mode != "validate":
             low, high = self._target["low"], self._target["high"]
             self._target = {
                 **self._target,
-                "low": np.minimum(low, columns.min(axis=0)),
-                "high": np.maximum(high, columns.max(axis=0)),
+                "low": np.vstack([low, columns[counted]]).min(axis=0),
+                "high": np.vstack([high, columns[counted]]).max(axis=0),
             }
         return (columns - self._target["mean"]) / self._target["scale"], weight
 

@@ -186,11 +186,13 @@ def _one_cycle(step: FloatArray, total: Count, decay: Factor) -> FloatArray:
     """Half a cosine up to 1, then half a cosine down, the last update at the end."""
     peak = ONE_CYCLE_WARMUP * total - 1.0
     descent = np.minimum((step - peak) / (total - 1.0 - peak), 1.0)
-    return np.where(
+    factor = np.where(
         step <= peak,
         _half_cosine(ONE_CYCLE_START, 1.0, step / peak),
         _half_cosine(1.0, ONE_CYCLE_END, descent),
     )
+    # A cycle of one update has no room for an end.
+    return np.where(np.asarray(total) > 1, factor, 1.0)
 
 
 SCHEDULES: dict[str, ScheduleOption] = {

@@ -108,12 +108,16 @@ def test_dict(name):
 
 @pytest.mark.parametrize("name", PER_LAYER)
 def test_layers_beyond_are_ignored(name):
-    """What is given for layers that do not exist is not looked at."""
+    """What is given for layers that do not exist is ignored, but it must be right."""
     a, b = _pair(name)
+    assert per_layer(name, [a, b, b], 2) == (a, b)
+    assert per_layer(name, {0: a, 1: b, 7: a, "default": a}, 2) == (a, b)
+    assert per_layer(name, a, 0) == ()
     wrong = WRONG[name][0]
-    assert per_layer(name, [a, b, wrong], 2) == (a, b)
-    assert per_layer(name, {0: a, 1: b, 7: wrong, "default": wrong}, 2) == (a, b)
-    assert per_layer(name, wrong, 0) == ()
+    forms = ([a, b, wrong], {0: a, 1: b, 7: wrong}, {0: a, 1: b, "default": wrong})
+    for value in (*forms, wrong):
+        with pytest.raises(ValueError, match=f"'{name}' parameter"):
+            per_layer(name, value, 0)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -146,7 +150,7 @@ def _words(name):
 def _message(name, value, layer):
     return re.escape(
         f"The {name!r} parameter must be {_words(name)} for every layer. "
-        f"Got {value!r} for layer {layer} instead."
+        f"Got {value!r} for layer {layer!r} instead."
     )
 
 
@@ -159,7 +163,7 @@ def test_wrong_value(name, wrong):
         ([a, a, wrong], 2),
         ((a, wrong), 1),
         ({1: wrong, "default": a}, 1),
-        ({0: a, "default": wrong}, 1),
+        ({0: a, "default": wrong}, "default"),
     ]
     for value, layer in forms:
         with pytest.raises(ValueError, match=_message(name, wrong, layer)):

@@ -235,6 +235,7 @@ class _Deterministic:
         _HalfByDefault,
         _Deterministic,
         lambda: np.errstate(all="raise"),
+        lambda: torch.autocast("cpu", dtype=torch.bfloat16),
     ],
 )
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -373,6 +374,44 @@ def test_healthy_fit_does_not_warn(table, recwarn):
     model = OptimizedMLPClassifier(**SMALL).fit(*table)
     assert model.diverged_ is False
     assert len(recwarn) == 0
+
+
+def test_divergence_is_of_this_call(table):
+    """A healthy partial_fit after one that diverged neither warns nor is marked."""
+    X, y = table
+    model = OptimizedMLPRegressor(**SMALL, optimizer="sgd", learning_rate=0.01)
+    model.partial_fit(X, y)
+    with pytest.warns(ConvergenceWarning):
+        model.partial_fit(1e200 * X, y)
+    assert model.diverged_
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.partial_fit(X, y)
+    assert not model.diverged_
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_divergence_points_at_the_caller(table, method):
+    """The warning names the line that called, and the epoch kept is the one before."""
+    X, y = table
+    model = OptimizedMLPRegressor(**SMALL)
+    with pytest.warns(ConvergenceWarning) as caught:
+        getattr(model, method)(1e200 * X, y)
+    assert caught[0].filename == __file__
+    assert model.best_epoch_ == model.n_iter_ - 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-320, 1e-40, 1e40, 8e307])
+def test_scale_of_weights_does_not_matter(table, dtype, scale):
+    """Weights too small or large for the arithmetic train like moderate ones."""
+    X, y = table
+    weight = np.r_[np.full(30, 2.0), np.full(30, 1.0)]
+    model = OptimizedMLPClassifier(**SMALL)
+    expected = clone(model).fit(X.astype(dtype), y, weight)
+    scaled = clone(model).fit(X.astype(dtype), y, weight * scale)
+    assert not scaled.diverged_
+    np.testing.assert_allclose(_weights(scaled), _weights(expected), rtol=1e-3)
 
 
 # ---------------------------------------------------------------------- state
@@ -588,6 +627,20 @@ def test_partial_fit_goes_on_after_pickling(table):
     np.testing.assert_array_equal(
         _weights(loaded.partial_fit(X, y)), _weights(model.partial_fit(X, y))
     )
+
+
+def test_schedule_of_partial_fits(table):
+    """The schedule counts calls, whatever the number of rows in each."""
+    X, y = table
+    model = OptimizedMLPRegressor(
+        n_units=4, max_epochs=10, batch_size=10, lr_schedule="exponential"
+    )
+    for n_rows in (60, 60, 20, 60, 7):
+        model.partial_fit(X[:n_rows], y[:n_rows])
+    # Of the last update of each call, in epochs since the start.
+    epochs = np.array([0 + 5 / 6, 1 + 5 / 6, 2 + 1 / 2, 3 + 5 / 6, 4])
+    expected = 1e-3 * 0.1 ** (epochs / 10)
+    np.testing.assert_allclose(model.history_.learning_rate, expected)
 
 
 def test_partial_fit_drops_rows_without_weight(table):

@@ -164,7 +164,7 @@ def test_partial_fit_needs_classes(blobs):
         model.partial_fit(X, index)
     model.partial_fit(X[:5], index[:5], classes=[0, 1, 2])
     assert model.predict_proba(X).shape == (90, 3)
-    with pytest.raises(ValueError, match=r"'classes' parameter.*has changed"):
+    with pytest.raises(ValueError, match=r"'classes' parameter.*\[0, 1, 2\].*Got"):
         model.partial_fit(X, index, classes=[0, 1])
     with pytest.raises(ValueError, match=r"no output for: \[7\]"):
         model.partial_fit(X[:2], [0, 7])
@@ -202,3 +202,47 @@ def test_held_out_rows_are_stratified():
         model.fit(X, y)
     held_out = next(target for target in seen if target.shape[1] == 20)
     assert held_out.sum().item() == 4
+
+
+@pytest.mark.parametrize("values", [(1, 2), (-1, 1), (0, 2)])
+def test_multilabel_marks(values):
+    """Labels marked by anything but 0 and 1 are refused, naming what was found."""
+    X, y = make_multilabel_classification(30, n_classes=3, random_state=0)
+    marked = np.where(y == 1, values[1], values[0])
+    with pytest.raises(ValueError, match=r"y marks its labels.*0 and 1 only"):
+        OptimizedMLPClassifier(**SMALL).fit(X, marked)
+
+
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf, "heavy"])
+def test_class_weight_is_checked(blobs, value):
+    """A class weight that is no finite number from 0 on is refused with its class."""
+    X, index = blobs
+    model = OptimizedMLPClassifier(class_weight={0: 1.0, 2: value})
+    with pytest.raises(ValueError, match=r"'class_weight' parameter.*class 2"):
+        model.fit(X, index)
+
+
+def test_balanced_weights_are_those_of_the_training_rows(blobs):
+    """The validation loss uses the class weights that training uses."""
+    X, index = blobs
+    y = (index == 0).astype(int)
+    factors = 60 / (2 * np.bincount(y[:60]))
+    balanced = OptimizedMLPClassifier(**SMALL, class_weight="balanced")
+    given = OptimizedMLPClassifier(**SMALL, class_weight=dict(enumerate(factors)))
+    losses = [
+        model.fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:]).history_.valid_loss
+        for model in (balanced, given)
+    ]
+    np.testing.assert_allclose(*losses)
+
+
+def test_log_probabilities_of_certain_predictions(blobs):
+    """The logarithm of a tiny probability is finite for either class of a sigmoid."""
+    X, index = blobs
+    y = (index == 0).astype(int)
+    model = OptimizedMLPClassifier(
+        n_layers=0, learning_rate=0.1, max_epochs=50, random_state=0
+    )
+    logs = model.fit(X, y).predict_log_proba(20 * X)
+    assert logs.min() < -40
+    assert np.isfinite(logs).all()

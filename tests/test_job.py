@@ -86,7 +86,7 @@ def test_start_of_counts(optimizer):
     """A new record has counted nothing, and knows no best loss."""
     kind = make_kind(optimizer=optimizer)
     record = start(make_job(kind, (20, 20)))
-    zeros = ("updates", "epochs", "best_epoch", "stale", "plateau_stale", "diverged")
+    zeros = ("run_epochs", "epochs", "best_epoch", "stale", "plateau_stale", "diverged")
     for name in zeros:
         assert (getattr(record, name) == 0).all()
     assert (record.best_loss == np.inf).all()

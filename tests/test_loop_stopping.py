@@ -49,7 +49,7 @@ def test_stopped_member_keeps_its_weights():
     result = loop.result()
     assert alive == [[0, 1, 2]] * 2 + [[1, 2]] * 2 + [[1]] * 2
     assert result.epochs.tolist() == [2, 6, 4]
-    assert result.updates.tolist() == [6, 18, 12]
+    assert result.run_epochs.tolist() == [2, 6, 4]
     for member in (0, 2):
         assert_same_member(result, kept[member], member)
 

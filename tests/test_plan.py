@@ -182,8 +182,9 @@ def test_check_layers_checks_every_layer(name, wrong, first, n_values):
     message = f"'{name}' parameter.*for layer {n_values - 1} instead"
     with pytest.raises(ValueError, match=message):
         check_layers(_estimator(**{name: [*values, wrong]}))
-    # Beyond the layers, nothing is read.
-    check_layers(_estimator(**{name: [*values, first, wrong]}))
+    # Values for layers that are not built are checked too.
+    with pytest.raises(ValueError, match=f"for layer {n_values} instead"):
+        check_layers(_estimator(**{name: [*values, first, wrong]}))
 
 
 @pytest.mark.parametrize(("name", "wrong"), [("n_units", 0), ("hidden_layer_sizes", 0)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.metrics import r2_score
 
@@ -152,3 +154,40 @@ def test_poisson_predicts_positive(rng):
         loss="poisson", n_units=8, max_epochs=50, random_state=0
     )
     assert (model.fit(X, y).predict(100 * X) >= 0).all()
+
+
+@pytest.mark.parametrize("outlier", [1e9, 1e200])
+def test_row_without_weight_is_left_out(rng, outlier):
+    """A row of weight zero changes neither scale nor bounds nor the fit."""
+    X = rng.normal(size=(40, 2))
+    y = X[:, 0].copy()
+    y[0] = outlier
+    weight = np.r_[0.0, np.ones(39)]
+    model = OptimizedMLPRegressor(n_units=8, max_epochs=20, random_state=0)
+    with_row = clone(model).fit(X, y, weight).predict(1e6 * X)
+    without = clone(model).fit(X[1:], y[1:], weight[1:]).predict(1e6 * X)
+    np.testing.assert_allclose(with_row, without)
+
+
+def test_sparse_target(rng):
+    """A sparse target is refused with the remedy."""
+    X = rng.normal(size=(20, 2))
+    with pytest.raises(ValueError, match=r"y is sparse.*toarray"):
+        OptimizedMLPRegressor().fit(X, sparse.csr_matrix(X))
+
+
+@pytest.mark.parametrize(
+    ("loss", "settings"),
+    [("huber", {"huber_delta": 0.3}), ("quantile", {"quantile": 0.9})],
+)
+def test_net_knows_the_loss(rng, loss, settings):
+    """net_'s criterion is the loss that was trained, parameter and all."""
+    X = rng.normal(size=(40, 2))
+    y = rng.normal(size=40)
+    model = OptimizedMLPRegressor(
+        loss=loss, **settings, n_units=4, max_epochs=3, random_state=0
+    ).fit(X, y, X_val=X, y_val=y)
+    target = torch.tensor((y - y.mean()) / y.std())[None, :, None]
+    raw = model.net_.module_(torch.tensor(X))
+    best = model.history_.set_index("epoch").valid_loss[model.best_epoch_]
+    assert model.net_.criterion_(raw, target).mean().item() == pytest.approx(best)

@@ -18,7 +18,8 @@ from sknnopt._splits import held_out_rows
 def _split(y, fraction=0.1, *, stratify=True, seed=0, X=None):
     y = np.asarray(y)
     X = np.zeros((len(y), 2)) if X is None else X
-    return held_out_rows(fraction, X, y, stratify=stratify, seed=seed)
+    rows = np.arange(len(y))
+    return held_out_rows(fraction, X, y, rows, stratify=stratify, seed=seed)
 
 
 def _assert_partition(train, valid, n_rows):
@@ -126,7 +127,7 @@ def test_splitter_sees_the_data():
             return super().split(X, y, groups)
 
     X, y = np.ones((8, 2)), np.arange(8)
-    _, valid = held_out_rows(Splitter(4), X, y, stratify=False, seed=0)
+    _, valid = held_out_rows(Splitter(4), X, y, y, stratify=False, seed=0)
     assert seen[0][0] is X
     assert seen[0][1] is y
     assert valid.tolist() == [0, 1]
@@ -172,3 +173,48 @@ def test_globals_stay(untouched_globals):
     """Nothing is drawn from a global generator."""
     _split(np.arange(40) % 2)
     _split(np.arange(40.0), stratify=False)
+
+
+class _Fixed:
+    """A splitter whose one split is given."""
+
+    def __init__(self, *split):
+        self.splits = [split] if split else []
+
+    def split(self, X, y=None, groups=None):
+        return iter(self.splits)
+
+
+def test_masks():
+    """A splitter may give masks instead of indices."""
+    mask = np.arange(8) < 3
+    train, valid = _split(np.arange(8), _Fixed(~mask, mask), stratify=False)
+    assert train.tolist() == [3, 4, 5, 6, 7]
+    assert valid.tolist() == [0, 1, 2]
+
+
+def test_rows_without_weight():
+    """A splitter sees all rows; those without a weight are then left out."""
+    X, y = np.zeros((8, 1)), np.arange(8)
+    counted = np.array([1, 2, 5, 6, 7])
+    splitter = PredefinedSplit([0, 0, 0, -1, -1, -1, -1, -1])
+    train, valid = held_out_rows(splitter, X, y, counted, stratify=False, seed=0)
+    assert train.tolist() == [5, 6, 7]
+    assert valid.tolist() == [1, 2]
+    train, valid = held_out_rows(0.4, X, y, counted, stratify=False, seed=0)
+    assert sorted([*train, *valid]) == counted.tolist()
+    assert len(valid) == 2
+
+
+@pytest.mark.parametrize(
+    ("splitter", "message"),
+    [
+        (_Fixed(), "gives no split of 8 rows"),
+        (PredefinedSplit([-1] * 8), "gives no split of 8 rows"),
+        (_Fixed([0, 1], [2, 9]), "gives row 9 of a table with 8"),
+    ],
+)
+def test_splitter_for_other_rows(splitter, message):
+    """A splitter that does not fit the rows is refused, naming the parameter."""
+    with pytest.raises(ValueError, match=f"'validation_fraction'.*{message}"):
+        _split(np.arange(8), splitter, stratify=False)

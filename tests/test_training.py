@@ -9,8 +9,12 @@ from skorch.callbacks import (
     Checkpoint,
     EarlyStopping,
     EpochScoring,
+    Freezer,
     GradientNormClipping,
     LRScheduler,
+    PassthroughScoring,
+    PrintLog,
+    ProgressBar,
 )
 
 from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
@@ -49,7 +53,7 @@ class _Log(Callback):
         self.calls.append("batch begin")
 
     def on_batch_end(self, net, batch=None, training=None, **kwargs):
-        assert kwargs["y_pred"].shape == (1, len(batch[1][0]), 1)
+        assert kwargs["y_pred"].shape == (len(batch[1]), 1)
         self.calls.append("batch end")
 
     def on_grad_computed(
@@ -143,8 +147,81 @@ def test_checkpoint_callback(table, tmp_path):
     np.testing.assert_allclose(model.predict_proba(X), two.predict_proba(X))
 
 
-def test_scheduler_callback_is_refused(table):
-    """A torch scheduler is refused with the name of the parameter to use."""
-    model = OptimizedMLPClassifier(**SMALL, callbacks=[LRScheduler()])
-    with pytest.raises(ValueError, match=r"'callbacks' parameter.*'lr_schedule'"):
+@pytest.mark.parametrize(
+    ("callback", "word"),
+    [
+        (LRScheduler(), "'lr_schedule'"),
+        (Freezer("weight_0"), "Freezer"),
+        (("named", LRScheduler), "LRScheduler"),
+        ("progress", "'progress'"),
+        (None, "None"),
+    ],
+)
+def test_callback_is_refused(table, callback, word):
+    """What is no callback, or cannot work here, is refused by name."""
+    model = OptimizedMLPClassifier(**SMALL, callbacks=[callback])
+    with pytest.raises(ValueError, match=f"'callbacks' parameter.*{word}"):
         model.fit(*table)
+
+
+def test_callbacks_that_read_batches(table):
+    """skorch's callbacks that read the history's batches find what they need."""
+    X, y = table
+    model = OptimizedMLPClassifier(
+        **SMALL,
+        callbacks=[
+            ProgressBar(),
+            PassthroughScoring("train_loss", on_train=True),
+            PassthroughScoring("valid_loss"),
+            PrintLog(),
+        ],
+    ).fit(X, y, X_val=X[:20], y_val=y[:20])
+    plain = OptimizedMLPClassifier(**SMALL).fit(X, y, X_val=X[:20], y_val=y[:20])
+    for name in ("train_loss", "valid_loss"):
+        np.testing.assert_allclose(model.history_[name], plain.history_[name])
+
+
+def test_checkpoint_of_the_best_epoch(table, tmp_path):
+    """Checkpoint finds the best validation loss, and loads that epoch at the end."""
+    X, y = table
+    settings = {**SMALL, "max_epochs": 30, "learning_rate": 0.05}
+    model = OptimizedMLPClassifier(
+        **settings,
+        early_stopping=False,
+        n_iter_no_change=None,
+        callbacks=[Checkpoint(dirname=tmp_path, load_best=True)],
+    ).fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])
+    ours = OptimizedMLPClassifier(
+        **settings, early_stopping=True, n_iter_no_change=None
+    ).fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])
+    np.testing.assert_array_equal(model.predict_proba(X), ours.predict_proba(X))
+    assert ours.best_epoch_ < 30
+
+
+def test_interrupt_in_the_bar_is_an_interrupt(table, monkeypatch):
+    """Ctrl-C while the progress is drawn is not taken for a wish to stop."""
+    from sknnopt import _progress
+
+    def interrupt(row):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_progress, "_text", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        OptimizedMLPClassifier(**SMALL, verbose=True).fit(*table)
+
+
+def test_multilabel_net(table):
+    """net_ predicts the labels that the estimator predicts."""
+    X, y = table
+    labels = np.c_[y, 1 - y]
+    model = OptimizedMLPClassifier(**SMALL).fit(X, labels)
+    np.testing.assert_array_equal(model.net_.predict(X), model.predict(X))
+
+
+def test_net_does_not_train(table):
+    """net_ refuses to be trained, with the way to go on."""
+    X, y = table
+    net = OptimizedMLPClassifier(**SMALL).fit(X, y).net_
+    for method in (net.fit, net.partial_fit):
+        with pytest.raises(NotImplementedError, match="estimator's fit"):
+            method(X, y)
