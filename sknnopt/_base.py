@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy import sparse
 from sklearn.base import _fit_context, is_regressor
@@ -41,6 +40,9 @@ from sknnopt._parameters import MLPParameters
 from sknnopt._plan import check_layers, make_architecture
 from sknnopt._training import MemberNet
 from sknnopt.losses import respond
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FLOATS = (np.float64, np.float32)
 #: What a fit sets besides the public attributes that end in an underscore.
@@ -343,6 +345,9 @@ class BaseOptimizedMLP(MLPParameters, ABC):
     @property
     def history_(self) -> pd.DataFrame:
         """One row for each member and epoch."""
+        # Imported here as in all of the package: it takes a moment.
+        import pandas as pd
+
         check_is_fitted(self)
         return pd.DataFrame(self._history)
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
@@ -152,6 +151,8 @@ class MemberNet(NeuralNet):
         MemberNet
             Ready to predict.
         """
+        import pandas as pd
+
         net = cls(kind, record, loss_parameter).initialize()
         means = pd.DataFrame(history).drop(columns="member").groupby("epoch").mean()
         for epoch, row in zip(means.index, means.to_dict("records"), strict=True):

@@ -355,15 +355,10 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
             return None
         if not isinstance(self.class_weight, str):
             return self._given_class_weights(dict(self.class_weight), index)
-        counted = slice(None) if weight is None else weight > 0
-        present = np.unique(index[counted])
-        factors = np.ones(len(self.classes_))
-        factors[present] = compute_class_weight(
-            "balanced",
-            classes=present,
-            y=index[counted],
-            sample_weight=None if weight is None else weight[counted],
-        )
+        totals = np.bincount(index, weight, minlength=len(self.classes_))
+        present = totals > 0
+        factors = np.ones(len(totals))
+        factors[present] = totals.sum() / (present.sum() * totals[present])
         return factors
 
     def _given_class_weights(
