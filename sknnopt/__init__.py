@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from sknnopt._version import __version__
-from sknnopt.classifier import OptimizedMLPClassifier
-from sknnopt.regressor import OptimizedMLPRegressor
+
+if TYPE_CHECKING:
+    from sknnopt.classifier import OptimizedMLPClassifier
+    from sknnopt.regressor import OptimizedMLPRegressor
 
 __all__ = ["OptimizedMLPClassifier", "OptimizedMLPRegressor", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import an estimator when it is first asked for: torch takes its time."""
+    if name == "OptimizedMLPClassifier":
+        from sknnopt.classifier import OptimizedMLPClassifier
+
+        return OptimizedMLPClassifier
+    if name == "OptimizedMLPRegressor":
+        from sknnopt.regressor import OptimizedMLPRegressor
+
+        return OptimizedMLPRegressor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0, or 2 after bad input, or 130 after an interrupt.
     """
+    if sys.stdout is None:
+        return _say("error: standard output is closed", _BAD_INPUT)
     try:
         options = _parser().parse_args(arguments)
         options.run(options)
@@ -201,10 +203,15 @@ def _predict(options: argparse.Namespace) -> None:
     if options.output is None:
         table.to_csv(sys.stdout, index=False)
         sys.stdout.flush()
-    else:
-        table.to_csv(options.output, index=False)
-        print(f"{len(table)} predictions written to {options.output}")
+        return
+    # Opened here, as pandas would also send it to what looks like an address.
+    with options.output.open("w", encoding="utf-8", newline="") as file:
+        table.to_csv(file, index=False)
+    print(f"{len(table)} predictions written to {options.output}")
 
 
 if __name__ == "__main__":
+    if sys.stdout is not None:
+        # A label that the terminal cannot show must not end a run.
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())

@@ -240,7 +240,7 @@ def check_device(device: str) -> None:
     """
     try:
         torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         raise ValueError(
             f"The 'device' parameter must name a torch device that is available here, "
             f"such as 'cpu' or 'cuda'. Got {device!r} instead: {error}"

@@ -6,6 +6,7 @@ document with everything else. No part of it is a pickle.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import secrets
@@ -163,7 +164,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     _check_format(path, document)
     try:
         model = Decoder(_CLASSES, arrays).decode(document["model"])
-        check_is_fitted(model)
+        _try(model)
         saved_with = document["versions"]["scikit-learn"]
     # Whatever a damaged document leads to is one and the same thing to the user.
     except (
@@ -171,7 +172,8 @@ def load(path: str | os.PathLike[str]) -> Any:
         ArithmeticError,
         AttributeError,
         LookupError,
-        RecursionError,
+        MemoryError,
+        RuntimeError,
         TypeError,
         ValueError,
     ) as error:
@@ -186,6 +188,35 @@ def load(path: str | os.PathLike[str]) -> Any:
             stacklevel=2,
         )
     return model
+
+
+def _try(model: Any) -> None:
+    """Let a loaded network answer once: its parts must fit each other."""
+    check_is_fitted(model)
+    for part in _pipelines(model):
+        # A cache is a folder of pickles.
+        part.memory = None
+    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        probe = copy.copy(last)
+        # Where it was trained need not exist here.
+        probe.device = "cpu"
+        probe.predict(np.zeros((1, last.n_features_in_)))
+    names = getattr(last, "feature_names_in_", None)
+    if names is not None and np.shape(names) != (last.n_features_in_,):
+        raise ValueError("its feature names do not fit its weights")
+
+
+def _pipelines(model: Any) -> list[Pipeline]:
+    """Return all pipelines in a model."""
+    if isinstance(model, Pipeline):
+        inner = [step for _, step in model.steps]
+        return [model, *(p for step in inner for p in _pipelines(step))]
+    if isinstance(model, ColumnTransformer):
+        inner = [step for _, step, *_ in (*model.transformers, *model.transformers_)]
+        return [pipeline for step in inner for pipeline in _pipelines(step)]
+    return []
 
 
 def _safetensors() -> Any:
@@ -220,6 +251,10 @@ def _write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+    except OSError as error:
+        # The user knows the file, not its draft.
+        reason = error.strerror or str(error)
+        raise type(error)(error.errno, reason, str(path)) from error
     finally:
         draft.unlink(missing_ok=True)
 

@@ -265,3 +265,48 @@ def test_module_runs_without_a_table(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Pima Indians diabetes: 768 rows, 8 features" in done.stdout
     assert (tmp_path / "sknnopt-report" / "report.html").exists()
+
+
+def test_formula_as_a_name(tmp_path: Path) -> None:
+    """A column name that looks like a formula, or has no glyph, is just a name."""
+    name = "$x_{$ \N{SNOWMAN}\u96ea"
+    frame = flowers()[["length"]].assign(**{name: np.arange(60.0)})
+    frame.to_csv(tmp_path / "odd.csv", index=False)
+    arguments = ["tune", str(tmp_path / "odd.csv"), "--target", name]
+    assert main([*arguments, *QUICK, "--output", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", ["report.html", "model.safetensors", "candidates.csv"])
+def test_folder_in_the_place_of_a_file(
+    folder: Path, tmp_path: Path, capsys: Capture, name: str
+) -> None:
+    """What cannot be written is known before the search."""
+    (tmp_path / name).mkdir()
+    table, target = str(folder / "flowers.csv"), ["--target", "kind"]
+    assert main(["tune", table, *target, *QUICK, "--output", str(tmp_path)]) == 2
+    assert f"{name} is a folder" in capsys.readouterr().err
+
+
+def test_interrupt_in_a_baseline(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Ctrl-C in a baseline, which would swallow it, ends the command."""
+    from sklearn.neural_network import MLPClassifier
+
+    def interrupt(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MLPClassifier, "_backprop", interrupt)
+    table, target = str(folder / "flowers.csv"), ["--target", "kind"]
+    out = tmp_path / "out"
+    assert main(["tune", table, *target, *QUICK, "--output", str(out)]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+    assert list(out.iterdir()) == []
+
+
+def test_closed_output(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """Without a standard output there is one line about it."""
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["predict", "model", "table.csv"]) == 2
+    assert capsys.readouterr().err == "error: standard output is closed\n"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -279,11 +280,12 @@ def test_failed_save_keeps_the_old_file(
     before = path.read_bytes()
 
     def fail(descriptor: int) -> None:
-        raise OSError("the disk is full")
+        raise OSError(errno.ENOSPC, "the disk is full")
 
     monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(OSError, match="the disk is full"):
+    with pytest.raises(OSError, match="the disk is full") as caught:
         save(model.fit(NUMBERS, LABELS[::-1]), path)
+    assert caught.value.filename == str(path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
@@ -322,6 +324,11 @@ def parts(document: Any) -> Any:
         (lambda d: parts(d)[2].update(predict=3), "no attribute 'predict'"),
         (lambda d: parts(d)[2].update({"__class__": 3}), "no attribute '__class__'"),
         (lambda d: parts(d)[2].clear(), "not fitted"),
+        (lambda d: parts(d)[2].update(hidden_layer_sizes_=True), "damaged"),
+        (lambda d: parts(d)[2].update(n_features_in_=7), "damaged"),
+        (lambda d: parts(d)[2].update(activations_=[None]), "damaged"),
+        (lambda d: parts(d)[2].update(_record={"dict": []}), "damaged"),
+        (lambda d: parts(d)[2].update(feature_names_in_=1), "damaged"),
         (lambda d: parts(d)[2].update(a={"array": "array_99"}), "damaged"),
         (lambda d: parts(d)[2].update(a={"type": "system"}), "damaged"),
         (lambda d: parts(d)[2].update(a={"dtype": "datetime64[s]"}), "no dtype"),
@@ -384,3 +391,13 @@ def test_missing_safetensors_is_explained(
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
     with pytest.raises(ImportError, match=r"pip install sknnopt\[save\]"):
         save(model, path) if function == "save" else load(path)
+
+
+def test_cache_of_a_pipeline_is_forgotten(path: Path, tmp_path: Path) -> None:
+    """A loaded pipeline has no cache: that would be a folder of pickles."""
+    inner = make_pipeline(StandardScaler(), memory=str(tmp_path / "inner"))
+    model = make_pipeline(inner, classifier(), memory=str(tmp_path / "cache"))
+    save(model.fit(NUMBERS, LABELS), path)
+    loaded = load(path)
+    assert loaded.memory is None
+    assert loaded[0].memory is None

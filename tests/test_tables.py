@@ -191,3 +191,48 @@ def test_large_whole_numbers_are_numbers() -> None:
     assert numbers(pd.Series(["123456789012345678901234"])).tolist() == [
         123456789012345678901234.0
     ]
+
+
+@pytest.mark.parametrize("header", ["a,a,y", "a, a,y", "y,b,y"])
+def test_double_names_are_refused(header: str, tmp_path: Path) -> None:
+    """A name that stands twice is refused: one column would stand in for the other."""
+    path = written(tmp_path, f"{header}\n1,2,3\n4,5,6\n")
+    with pytest.raises(InputError, match=r"more than one column '[ay]'"):
+        read_table(path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "pattern"),
+    [("1e160", "1e\\+160 in row 2"), ("9" * 500, "infinite number in row 2")],
+)
+def test_numbers_too_large_to_compute_with(entry: str, pattern: str) -> None:
+    """Numbers whose squares overflow are refused, by column and row."""
+    column = pd.Series([1.0, float(entry)], name="a")
+    with pytest.raises(InputError, match=f"'a' holds .*{pattern}"):
+        numbers(column)
+
+
+def test_whole_numbers_of_many_digits(tmp_path: Path) -> None:
+    """A whole number of hundreds of digits is refused, and not printed whole."""
+    frame = read_table(written(tmp_path, f"a,y\n{'9' * 500},0\n1,1\n"))
+    with pytest.raises(InputError, match="'a' holds an infinite number") as caught:
+        training_table(frame, "y")
+    assert len(str(caught.value)) < 100
+
+
+@pytest.mark.parametrize("labels", [["1e300", "2e300"], [str(2**63), str(2**63 + 1)]])
+def test_labels_beyond_64_bits_stay_themselves(
+    labels: list[str], tmp_path: Path
+) -> None:
+    """Labels that no integer holds are kept apart, as text."""
+    rows = "".join(f"{i},{labels[i % 2]}\n" for i in range(6))
+    table = training_table(read_table(written(tmp_path, f"a,y\n{rows}")), "y")
+    assert len(np.unique(table.y)) == 2
+    assert table.y.dtype.kind == "U"
+
+
+def test_other_separators_get_a_hint(tmp_path: Path) -> None:
+    """A table of one column with separators in its name is asked about."""
+    frame = read_table(written(tmp_path, "a;y\n1;0\n2;1\n"))
+    with pytest.raises(InputError, match="separated by commas"):
+        training_table(frame, "y")

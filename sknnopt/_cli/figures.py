@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -31,6 +32,8 @@ _STYLE: Any = {
     "legend.frameon": False,
     "svg.fonttype": "none",
     "text.color": _INK,
+    # A column's name is no formula.
+    "text.parse_math": False,
     "xtick.color": _INK,
     "ytick.color": _INK,
 }
@@ -138,7 +141,12 @@ def _canvas(text: str) -> Iterator[tuple[Any, list[str]]]:
 
     svg: list[str] = []
     # The salt makes the ids of each picture its own, and the same in every run.
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": text}):
+    with (
+        mpl.rc_context({**_STYLE, "svg.hashsalt": text}),
+        warnings.catch_warnings(),
+    ):
+        # The page's own fonts have what matplotlib's lack.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure = Figure(figsize=_SIZE, layout="constrained")
         yield figure.subplots(), svg
         out = StringIO()

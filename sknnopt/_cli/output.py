@@ -14,6 +14,11 @@ from sknnopt._cli.results import TuneResult
 from sknnopt._cli.tables import InputError, one_line
 from sknnopt.persistence import save
 
+_FILES = {
+    "report": "report.html",
+    "model": "model.safetensors",
+    "candidates": "candidates.csv",
+}
 _EXTRAS = {"matplotlib": "plot", "safetensors": "save"}
 
 
@@ -54,6 +59,9 @@ def writable_folder(path: Path) -> Path:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
+        for name in _FILES.values():
+            if (path / name).is_dir():
+                raise InputError(f"cannot write to --output {path}: {name} is a folder")
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
@@ -80,11 +88,7 @@ def write_results(folder: Path, result: TuneResult, model: Any) -> dict[str, Pat
     dict of str to Path
         What was written.
     """
-    files = {
-        "report": folder / "report.html",
-        "model": folder / "model.safetensors",
-        "candidates": folder / "candidates.csv",
-    }
+    files = {kind: folder / name for kind, name in _FILES.items()}
     save(model, files["model"])
     candidate_table(result).to_csv(files["candidates"], index=False)
     files["report"].write_text(report_html(result), encoding="utf-8")

@@ -5,10 +5,13 @@ All refusals are :class:`InputError` with one line of text for the user.
 
 from __future__ import annotations
 
+import csv
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,10 @@ _MOST_CLASSES = 10
 #: Text with more values than this, in over half of the rows, tells rows apart and
 #: teaches nothing.
 _MOST_LEVELS = 20
+#: A number beyond this overflows when it is squared or summed.
+_LARGEST = 1e100
+#: Whole labels from here on do not fit into 64 bits with a sign.
+_LARGEST_LABEL = 2**63
 
 
 class InputError(ValueError):
@@ -112,7 +119,18 @@ def read_table(path: str | Path, *, text: Iterable[str] = ()) -> pd.DataFrame:
         raise InputError(f"cannot read {path}: {one_line(error)}") from error
     if len(frame) == 0:
         raise InputError(f"{path} has a header but no rows")
+    _check_header(path)
     return frame
+
+
+def _check_header(path: str | Path) -> None:
+    """Refuse names that stand twice, which pandas would number silently."""
+    with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, skipinitialspace=True)
+        names = next((row for row in rows if row), [])
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(f"{path} has more than one column {twice[0]!r}")
 
 
 def training_table(
@@ -142,15 +160,19 @@ def training_table(
         If the table cannot be learned from.
     """
     if target not in frame.columns:
+        only = str(frame.columns[0]) if frame.shape[1] == 1 else ""
+        hint = "; is the table separated by commas?" if set(only) & set(";\t|") else ""
         raise InputError(
             f"there is no column {target!r}; the columns are {_listed(frame.columns)}"
+            f"{hint}"
         )
     column = frame[target]
     n_missing = int(column.isna().sum())
     if n_missing:
         raise InputError(
-            f"the target {target!r} is missing in {n_missing} of {len(frame)} rows; "
-            "fill these in or leave them out"
+            f"the target {target!r} is missing in {n_missing} of {len(frame)} rows (an "
+            "empty cell reads as missing, and so do NA, None, null and nan); fill "
+            "these in or leave them out"
         )
     task, reason = decide_task(column, task)
     y = _labels(column) if task == "classification" else _quantities(column)
@@ -242,19 +264,25 @@ def numbers(column: pd.Series) -> pd.Series:
     InputError
         If an entry is text or infinite.
     """
-    values = pd.to_numeric(column, errors="coerce").astype(np.float64)
+    values = _parsed(column)
     bad = values.isna() & column.notna()
     if bad.any():
+        entry = shorten(str(column[bad].iloc[0]), 40, placeholder="...")
         raise InputError(
-            f"the column {column.name!r} must hold numbers, but row "
-            f"{_first(bad)} has {str(column[bad].iloc[0])!r} ({int(bad.sum())} such "
-            "rows); leave a missing number empty"
+            f"the column {column.name!r} must hold numbers, but row {_first(bad)} has "
+            f"{entry!r} (rows like this: {int(bad.sum())}); leave a missing number "
+            "empty"
         )
-    infinite = np.isinf(values)
-    if infinite.any():
+    if np.isinf(values).any():
         raise InputError(
             f"the column {column.name!r} holds an infinite number in row "
-            f"{_first(infinite)}"
+            f"{_first(np.isinf(values))}"
+        )
+    huge = values.abs() > _LARGEST
+    if huge.any():
+        raise InputError(
+            f"the column {column.name!r} holds {values[huge].iloc[0]:g} in row "
+            f"{_first(huge)}, too large to compute with; the largest is {_LARGEST:g}"
         )
     return values
 
@@ -288,7 +316,7 @@ def _labels(column: pd.Series) -> np.ndarray:
             f"{column[column % 1 != 0].iloc[0]}, which are no classes; use "
             "--task regression"
         )
-    is_whole = (column % 1 == 0).all()
+    is_whole = (column % 1 == 0).all() and column.abs().max() < _LARGEST_LABEL
     return column.to_numpy(np.int64) if is_whole else column.astype(str).to_numpy(str)
 
 
@@ -326,8 +354,17 @@ def _is_text(column: pd.Series) -> bool:
     if pd.api.types.is_numeric_dtype(column):
         return False
     known = column.dropna()
-    share: Any = pd.to_numeric(known, errors="coerce").notna().mean()
-    return bool(share < 0.5)
+    return bool(_parsed(known).notna().mean() < 0.5)
+
+
+def _parsed(column: pd.Series) -> pd.Series:
+    """Read a column as float64, with NaN for what is no number."""
+    try:
+        return pd.to_numeric(column, errors="coerce").astype(np.float64)
+    except OverflowError:
+        # Whole numbers of hundreds of digits: as text they read as infinite.
+        text = column.astype(str).where(column.notna())
+        return pd.to_numeric(text, errors="coerce").astype(np.float64)
 
 
 def _first(mask: pd.Series) -> int:

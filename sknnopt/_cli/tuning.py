@@ -255,10 +255,12 @@ def _check_classes(table: TrainingTable) -> None:
             "classification needs two or more"
         )
     if counts.min() < 2:
+        is_number = labels.dtype.kind in "if"
+        hint = ", or use --task regression if it is a quantity" if is_number else ""
         raise InputError(
             f"the target {table.target!r} has the class "
-            f"{labels[counts.argmin()].item()!r} in one row only; leave such rows out, "
-            "or use --task regression if the target is a quantity"
+            f"{labels[counts.argmin()].item()!r} in one row only; leave such rows out"
+            f"{hint}"
         )
 
 
@@ -336,7 +338,13 @@ def _scores(
     name: str, model: Pipeline, rows: _Rows, folds: Any, task: str, n_jobs: int
 ) -> ModelScores:
     table = cross_validate(
-        clone(model), rows.X, rows.y, cv=folds, scoring=_Scorer(task), n_jobs=n_jobs
+        clone(model),
+        rows.X,
+        rows.y,
+        cv=folds,
+        scoring=_Scorer(task),
+        n_jobs=n_jobs,
+        error_score="raise",
     )
     held_out = _Scorer(task)(model, rows.X_test, rows.y_test)
     measures = {
@@ -396,4 +404,12 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", message="The objective has been evaluated")
-        yield
+        # scikit-learn's network takes Ctrl-C for the wish to stop its own training.
+        interrupted = "Training interrupted by user"
+        warnings.filterwarnings("error", message=interrupted)
+        try:
+            yield
+        except UserWarning as warning:
+            if interrupted in str(warning):
+                raise KeyboardInterrupt from warning
+            raise
