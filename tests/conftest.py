@@ -24,6 +24,13 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
+def table(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return 60 rows whose target serves classifier and regressor alike."""
+    X = rng.normal(size=(60, 4))
+    return X, (X @ [1.0, -1.0, 0.5, 0.0] > 0).astype(int)
+
+
+@pytest.fixture
 def untouched_globals() -> Iterator[None]:
     """Fail if the test changes a global generator or one of torch's defaults."""
     before = _global_state()

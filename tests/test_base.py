@@ -1,4 +1,4 @@
-"""What both estimators share: parameters, determinism, safety and state."""
+"""What both estimators share: determinism, safety, state and data."""
 
 from __future__ import annotations
 
@@ -10,158 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from estimators import ESTIMATORS, SMALL, all_weights
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.model_selection import KFold
 from skorch.callbacks import Callback
 
 from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
-
-ESTIMATORS = [OptimizedMLPClassifier, OptimizedMLPRegressor]
-SMALL = {"n_units": 8, "max_epochs": 5, "random_state": 0}
-
-
-@pytest.fixture
-def table(rng):
-    """Return 60 rows whose target serves classifier and regressor alike."""
-    X = rng.normal(size=(60, 4))
-    return X, (X @ [1.0, -1.0, 0.5, 0.0] > 0).astype(int)
-
-
-def _weights(model):
-    """Return all that the networks are made of, running statistics included."""
-    return model._record["weights"]
-
-
-# ----------------------------------------------------------------- parameters
-
-
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-@pytest.mark.parametrize(
-    ("name", "bad"),
-    [
-        ("hidden_layer_sizes", "12-x"),
-        ("hidden_layer_sizes", (10, 0)),
-        ("n_layers", -1),
-        ("n_units", 0),
-        ("n_units", [8, 2.5]),
-        ("n_units", {"default": 8, "first": 3}),
-        ("activation", "rellu"),
-        ("activation", ["relu", "nope"]),
-        ("normalization", "instance"),
-        ("weight_init", "heavy"),
-        ("init_scale", np.inf),
-        ("loss", "hinge"),
-        ("optimizer", "adamm"),
-        ("learning_rate", 0.0),
-        ("learning_rate", "fast"),
-        ("momentum", 1.0),
-        ("nesterov", "yes"),
-        ("lr_schedule", "linear"),
-        ("lr_decay", 0.0),
-        ("warmup", -1),
-        ("dropout", 1.0),
-        ("dropout", [0.1, -0.1]),
-        ("dropout", {1: 0.2}),
-        ("l1", -1e-3),
-        ("l2", np.nan),
-        ("weight_decay", -1.0),
-        ("clip_norm", 0.0),
-        ("clip_norm_per_tensor", "no"),
-        ("clip_value", -1.0),
-        ("batch_size", 0),
-        ("max_epochs", 0),
-        ("shuffle", "sometimes"),
-        ("early_stopping", "perhaps"),
-        ("validation_fraction", 1.0),
-        ("n_iter_no_change", 0),
-        ("tol", -1.0),
-        ("n_members", 0),
-        ("warm_start", "maybe"),
-        ("random_state", "seed"),
-        ("verbose", "loud"),
-        ("monitor", "heavy"),
-        ("callbacks", 3),
-        ("device", "abacus"),
-        ("n_threads", 0),
-    ],
-)
-def test_bad_parameter(estimator, table, name, bad):
-    """A bad value is refused by fit, in words that name parameter and value."""
-    model = estimator(**{name: bad})
-    with pytest.raises(ValueError, match=f"'{name}' parameter") as caught:
-        model.fit(*table)
-    culprits = bad if isinstance(bad, list | tuple | dict) else [bad]
-    assert any(repr(culprit) in str(caught.value) for culprit in culprits)
-    assert not hasattr(model, "n_features_in_")
-
-
-@pytest.mark.parametrize("name", ["n_layers", "n_units"])
-def test_sizes_exclude_depth_and_width(table, name):
-    """hidden_layer_sizes beside n_layers or n_units is refused, naming both."""
-    model = OptimizedMLPClassifier(hidden_layer_sizes=(8,), **{name: 3})
-    with pytest.raises(ValueError, match=f"hidden_layer_sizes.*{name}"):
-        model.fit(*table)
-
-
-def test_indexed_parameters():
-    """dropout__0 and its like are folded into a new dict, after plain parameters."""
-    model = OptimizedMLPClassifier(dropout=0.1)
-    model.set_params(dropout__0=0.5, dropout=0.2, n_units__3=7, activation__1="tanh")
-    assert model.dropout == {"default": 0.2, 0: 0.5}
-    assert model.n_units == {"default": 100, 3: 7}
-    assert model.activation == {"default": "relu", 1: "tanh"}
-    before = model.dropout
-    model.set_params(dropout__1=0.3, dropout__default=0.0)
-    assert before == {"default": 0.2, 0: 0.5}
-    assert model.dropout == {"default": 0.0, 0: 0.5, 1: 0.3}
-
-
-def test_indexed_parameters_survive_clone(table):
-    """A clone of a model with per-layer values builds the same network."""
-    model = OptimizedMLPClassifier(**SMALL).set_params(
-        n_layers=3, n_units__1=5, dropout__2=0.25, activation__0="tanh", l2__3=0.1
-    )
-    fitted = clone(clone(model)).fit(*table)
-    assert fitted.hidden_layer_sizes_ == (8, 5, 8)
-    assert fitted.dropouts_ == (0.0, 0.0, 0.25)
-    assert fitted.activations_ == ("tanh", "relu", "relu")
-    assert fitted.get_params() == model.get_params()
-
-
-@pytest.mark.parametrize(
-    "typo", ["dropout__x", "drop_out__0", "optimizer__lr", "depth"]
-)
-def test_misspelled_parameter(typo):
-    """A misspelled or invented parameter is refused by set_params."""
-    with pytest.raises(ValueError, match=f"Invalid parameter '{typo.split('__')[0]}"):
-        OptimizedMLPClassifier().set_params(**{typo: 0.1})
-
-
-def test_layers_beyond_depth_change_nothing(table):
-    """Values for layers that are not built are ignored, and consume no randomness."""
-    model = OptimizedMLPClassifier(**SMALL, n_layers=1, dropout={0: 0.2, "default": 0})
-    plain = _weights(model.fit(*table))
-    model.set_params(n_units__5=3, dropout__4=0.9, weight_init__7="zeros")
-    np.testing.assert_array_equal(_weights(model.fit(*table)), plain)
-
-
-def test_numpy_scalars(table):
-    """The numpy scalars that searches hand over are as good as Python's."""
-    model = OptimizedMLPClassifier(
-        hidden_layer_sizes=np.str_("8-4"),
-        optimizer=np.str_("sgd"),
-        learning_rate=np.float32(0.1),
-        batch_size=np.int64(16),
-        max_epochs=np.int32(3),
-        nesterov=np.bool_(True),
-        dropout=np.float64(0.1),
-        early_stopping=np.bool_(False),
-        random_state=0,
-    )
-    assert model.fit(*table).hidden_layer_sizes_ == (8, 4)
-
 
 # --------------------------------------------------------------- determinism
 
@@ -170,13 +25,13 @@ def test_numpy_scalars(table):
 def test_same_seed_same_model(estimator, table):
     """The same random_state gives the same weights, in threads too, bit for bit."""
     model = estimator(**SMALL, dropout=0.2, batch_size=16, n_members=2)
-    alone = _weights(clone(model).fit(*table))
+    alone = all_weights(clone(model).fit(*table))
     threaded = Parallel(n_jobs=4, backend="threading")(
-        delayed(lambda: _weights(clone(model).fit(*table)))() for _ in range(8)
+        delayed(lambda: all_weights(clone(model).fit(*table)))() for _ in range(8)
     )
     for weights in threaded:
         np.testing.assert_array_equal(weights, alone)
-    other = _weights(clone(model).set_params(random_state=1).fit(*table))
+    other = all_weights(clone(model).set_params(random_state=1).fit(*table))
     assert not np.array_equal(other, alone)
 
 
@@ -250,7 +105,7 @@ def test_context_of_the_caller(estimator, table, context):
         inside = clone(model).fit(X, y)
         prediction = inside.predict(X)
         assert (torch.is_grad_enabled(), torch.get_default_dtype()) == before
-    np.testing.assert_array_equal(_weights(inside), _weights(expected))
+    np.testing.assert_array_equal(all_weights(inside), all_weights(expected))
     np.testing.assert_array_equal(prediction, expected.predict(X))
 
 
@@ -349,7 +204,7 @@ def test_divergence(estimator, table, n_members):
         model.fit(X, y)
     assert np.all(model.diverged_)
     assert np.shape(model.diverged_) == (() if n_members == 1 else (n_members,))
-    assert np.isfinite(_weights(model)).all()
+    assert np.isfinite(all_weights(model)).all()
     for rows in (X, 1e300 * X):
         assert np.isfinite(model.predict(rows)).all()
         if hasattr(model, "predict_proba"):
@@ -411,7 +266,7 @@ def test_scale_of_weights_does_not_matter(table, dtype, scale):
     expected = clone(model).fit(X.astype(dtype), y, weight)
     scaled = clone(model).fit(X.astype(dtype), y, weight * scale)
     assert not scaled.diverged_
-    np.testing.assert_allclose(_weights(scaled), _weights(expected), rtol=1e-3)
+    np.testing.assert_allclose(all_weights(scaled), all_weights(expected), rtol=1e-3)
 
 
 # ---------------------------------------------------------------------- state
@@ -520,162 +375,6 @@ def test_members_are_single_networks(estimator, table):
     np.testing.assert_allclose(getattr(model, predict)(X), np.mean(predictions, axis=0))
 
 
-# ------------------------------------------------------------- early stopping
-
-
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_best_weights_are_kept(estimator, rng):
-    """The kept weights are those of the epoch with the lowest validation loss."""
-    X = rng.normal(size=(80, 4))
-    y = rng.integers(0, 2, size=80)
-    model = estimator(
-        n_units=32,
-        learning_rate=0.02,
-        early_stopping=True,
-        max_epochs=60,
-        random_state=0,
-    )
-    model.fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
-    history = model.history_.set_index("epoch")
-    assert model.best_epoch_ == history.valid_loss.idxmin()
-    assert model.n_iter_ < 60
-    score = model.score(X[60:], y[60:])
-    assert history.valid_score[model.best_epoch_] == pytest.approx(score)
-
-
-def test_held_out_rows_do_not_train(rng):
-    """Held-out rows are the splitter's, and what stands in them is not learned."""
-    X = rng.normal(size=(40, 3))
-    y = (X[:, 0] > 0).astype(int)
-    splitter = KFold(4)
-    train, valid = next(splitter.split(X))
-    model = OptimizedMLPClassifier(
-        **SMALL, early_stopping=True, validation_fraction=splitter
-    )
-    expected = _weights(clone(model).fit(X, y))
-    given = clone(model).fit(X[train], y[train], X_val=X[valid], y_val=y[valid])
-    np.testing.assert_array_equal(_weights(given), expected)
-
-
-@pytest.mark.parametrize(("n_rows", "is_on"), [(499, False), (500, True)])
-def test_automatic_early_stopping(rng, n_rows, is_on):
-    """early_stopping='auto' holds rows out from 500 rows on."""
-    X = rng.normal(size=(n_rows, 2))
-    model = OptimizedMLPClassifier(n_units=4, max_epochs=1, random_state=0)
-    history = model.fit(X, X[:, 0] > 0).history_
-    assert ("valid_loss" in history) == is_on
-
-
-def test_validation_set_is_only_watched(table):
-    """With early_stopping=False a validation set is measured, and changes nothing."""
-    X, y = table
-    model = OptimizedMLPClassifier(**SMALL, early_stopping=False)
-    plain = _weights(clone(model).fit(X, y))
-    watched = clone(model).fit(X, y, X_val=X[:10], y_val=1 - y[:10])
-    np.testing.assert_array_equal(_weights(watched), plain)
-    assert watched.history_.valid_loss.notna().all()
-
-
-@pytest.mark.parametrize(
-    ("given", "missing"),
-    [("X_val", "y_val"), ("y_val", "X_val"), ("sample_weight_val", "X_val and y_val")],
-)
-def test_half_a_validation_set(table, given, missing):
-    """Half a validation set is refused, naming what is missing."""
-    X, y = table
-    value = {"X_val": X, "y_val": y, "sample_weight_val": np.ones(60)}[given]
-    with pytest.raises(ValueError, match=f"{given} without {missing}"):
-        OptimizedMLPClassifier(**SMALL).fit(X, y, **{given: value})
-
-
-def test_weights_of_the_validation_set(table):
-    """The validation loss is weighted by sample_weight_val."""
-    X, y = table
-    weight = np.r_[np.zeros(10), np.ones(10)]
-    model = OptimizedMLPClassifier(**SMALL)
-    weighted = clone(model).fit(
-        X, y, X_val=X[:20], y_val=y[:20], sample_weight_val=weight
-    )
-    rest = clone(model).fit(X, y, X_val=X[10:20], y_val=y[10:20])
-    np.testing.assert_allclose(weighted.history_.valid_loss, rest.history_.valid_loss)
-
-
-# ------------------------------------------------------- going on from a model
-
-
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_partial_fits_are_a_fit(estimator, table, optimizer):
-    """Five calls of partial_fit are five epochs of fit, the optimizer's state kept."""
-    X, y = table
-    settings = {**SMALL, "optimizer": optimizer, "batch_size": 16, "dropout": 0.2}
-    whole = estimator(**settings, early_stopping=False, lr_schedule="cosine").fit(X, y)
-    parts = estimator(**settings, early_stopping="auto", lr_schedule="cosine")
-    known = {"classes": [0, 1]} if estimator is OptimizedMLPClassifier else {}
-    for _ in range(5):
-        parts.partial_fit(X, y, **known)
-    np.testing.assert_array_equal(_weights(parts), _weights(whole))
-    pd.testing.assert_frame_equal(parts.history_, whole.history_)
-    assert parts.n_iter_ == 5
-
-
-def test_partial_fit_goes_on_after_pickling(table):
-    """A pickled model goes on exactly where it stood."""
-    X, y = table
-    model = OptimizedMLPRegressor(**SMALL, batch_size=16).partial_fit(X, y)
-    loaded = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(
-        _weights(loaded.partial_fit(X, y)), _weights(model.partial_fit(X, y))
-    )
-
-
-def test_schedule_of_partial_fits(table):
-    """The schedule counts calls, whatever the number of rows in each."""
-    X, y = table
-    model = OptimizedMLPRegressor(
-        n_units=4, max_epochs=10, batch_size=10, lr_schedule="exponential"
-    )
-    for n_rows in (60, 60, 20, 60, 7):
-        model.partial_fit(X[:n_rows], y[:n_rows])
-    # Of the last update of each call, in epochs since the start.
-    epochs = np.array([0 + 5 / 6, 1 + 5 / 6, 2 + 1 / 2, 3 + 5 / 6, 4])
-    expected = 1e-3 * 0.1 ** (epochs / 10)
-    np.testing.assert_allclose(model.history_.learning_rate, expected)
-
-
-def test_partial_fit_drops_rows_without_weight(table):
-    """Rows of weight zero are left out before batches are made."""
-    X, y = table
-    weight = np.r_[np.zeros(20), np.ones(40)]
-    one = OptimizedMLPRegressor(**SMALL, batch_size=8).partial_fit(X, y, weight)
-    other = OptimizedMLPRegressor(**SMALL, batch_size=8)
-    other.partial_fit(X[20:], y[20:], weight[20:])
-    np.testing.assert_allclose(_weights(one), _weights(other), rtol=1e-12)
-
-
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_partial_fit_needs_no_early_stopping(estimator, table):
-    """With early_stopping=True there is no partial_fit, and the error says why."""
-    with pytest.raises(AttributeError) as caught:
-        estimator(early_stopping=True).partial_fit(*table)
-    assert "early_stopping=True" in str(caught.value.__cause__)
-
-
-def test_warm_start(table):
-    """A warm start begins at the weights of the last fit, with a fresh optimizer."""
-    X, y = table
-    model = OptimizedMLPClassifier(**SMALL, warm_start=True, learning_rate=1e-12)
-    first = _weights(model.fit(X, y))
-    np.testing.assert_allclose(_weights(model.fit(X, y)), first, atol=1e-9)
-    assert model.n_iter_ == 10
-    assert model.history_.epoch.tolist() == list(range(1, 11))
-    model.set_params(n_units=9)
-    with pytest.raises(ValueError, match=r"\(4, 8, 8, 1\).*\(4, 9, 9, 1\)"):
-        model.fit(X, y)
-    model.set_params(warm_start=False)
-    assert model.fit(X, y).n_iter_ == 5
-
-
 # ------------------------------------------------------------------------ data
 
 
@@ -688,7 +387,7 @@ def test_sparse_input_equals_dense(table):
     model = OptimizedMLPClassifier(**SMALL, batch_size=16, early_stopping=True)
     dense = clone(model).fit(X, y)
     scarce = clone(model).fit(sparse.csr_array(X), y)
-    np.testing.assert_array_equal(_weights(scarce), _weights(dense))
+    np.testing.assert_array_equal(all_weights(scarce), all_weights(dense))
     np.testing.assert_array_equal(scarce.predict(sparse.csc_array(X)), dense.predict(X))
 
 
@@ -704,7 +403,7 @@ def test_data_frames(table):
         model.fit(frame, y, X_val=frame[list("dcba")], y_val=y)
 
 
-def test_all_weights_zero(table):
+def test_weights_zero(table):
     """A class weight of zero for every row is refused in plain words."""
     X, y = table
     model = OptimizedMLPClassifier(**SMALL, class_weight={0: 0.0, 1: 0.0})
@@ -729,4 +428,6 @@ def test_fits_in_threads_do_not_share(table):
     assert torch.get_num_threads() == before
     for seed, model in results.items():
         expected = OptimizedMLPClassifier(**{**SMALL, "random_state": seed})
-        np.testing.assert_array_equal(_weights(model), _weights(expected.fit(*table)))
+        np.testing.assert_array_equal(
+            all_weights(model), all_weights(expected.fit(*table))
+        )

@@ -22,13 +22,6 @@ from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 SMALL = {"n_units": 8, "max_epochs": 4, "batch_size": 16, "random_state": 0}
 
 
-@pytest.fixture
-def table(rng):
-    """Return 60 rows and a target of two classes."""
-    X = rng.normal(size=(60, 4))
-    return X, (X @ [1.0, -1.0, 0.5, 0.0] > 0).astype(int)
-
-
 class _Log(Callback):
     """Write down every hook that is called."""
 
