@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
 from sklearn.base import _fit_context, is_regressor
@@ -40,9 +41,6 @@ from sknnopt._parameters import MLPParameters
 from sknnopt._plan import check_layers, make_architecture
 from sknnopt._training import MemberNet
 from sknnopt.losses import respond
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _FLOATS = (np.float64, np.float32)
 #: What a fit sets besides the public attributes that end in an underscore.
@@ -345,9 +343,6 @@ class BaseOptimizedMLP(MLPParameters, ABC):
     @property
     def history_(self) -> pd.DataFrame:
         """One row for each member and epoch."""
-        # Imported here as in all of the package: it takes a moment.
-        import pandas as pd
-
         check_is_fitted(self)
         return pd.DataFrame(self._history)
 

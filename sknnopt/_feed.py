@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class Feed:
     """
 
     def __init__(self, kind: Kind, table: Table, rows: Sequence[Rows]) -> None:
-        self.kind, self.table, self.rows = kind, table, rows
+        self.kind, self.table = kind, table
         self.n_rows = np.array([len(r) for r in rows])
         longest = int(self.n_rows.max())
         self.index = np.stack([_padded(r.index, longest) for r in rows])
@@ -74,6 +75,14 @@ class Feed:
             if self.weight is None
             else self.weight.sum(axis=1) / self.n_rows
         )
+
+    @cached_property
+    def target_mean(self) -> Tensor:
+        """Each member's weighted mean of the target, ``(members, 1, targets)``."""
+        target = self.table.target[self.index]
+        weight = np.ones(self.index.shape) if self.weight is None else self.weight
+        total = weight.sum(axis=1)[:, None, None]
+        return self._tensor((target * weight[..., None]).sum(1, keepdims=True) / total)
 
     def chunk(self, order: np.ndarray) -> Chunk:
         """Gather the rows at positions ``order`` of shape (members, n)."""
@@ -119,6 +128,8 @@ class Epochs:
         self.batch_size = min(job.kind.batch_size, self.feed.index.shape[1])
         #: Updates of each member in an epoch.
         self.n_steps = -(-self.feed.n_rows // self.batch_size)
+        #: Updates in which every member has rows.
+        self.n_common_steps = int(self.n_steps.min())
         drawn = sum(job.kind.architecture.sizes[:-1])
         # From one network's shape alone: a member must draw the same numbers in
         # whatever company.

@@ -15,7 +15,15 @@ import torch
 from sklearn.utils import check_random_state
 
 from sknnopt._architecture import Architecture, per_layer
-from sknnopt._job import Job, Kind, Record, Rows, Table, fresh_slots
+from sknnopt._job import (
+    Job,
+    Kind,
+    Record,
+    Rows,
+    Table,
+    fresh_slots,
+    make_generators,
+)
 from sknnopt._network import plain_mode
 from sknnopt._plan import make_kind, make_settings, stops_early
 from sknnopt._progress import progress_callbacks
@@ -150,7 +158,7 @@ def _weight_init(
 
 def _restart(record: Record, kind: Kind, seeds: Sequence[int]) -> None:
     """Keep the weights, and let everything else begin anew."""
-    record.generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
+    record.generators = make_generators(seeds)
     record.slots = fresh_slots(kind, record.weights)
     record.run_epochs[:] = 0
     record.plateau_factor[:] = 1.0

@@ -230,7 +230,7 @@ class Record:
         seeds: Sequence[int],
     ) -> Record:
         """Draw new networks, one a seed."""
-        generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
+        generators = make_generators(seeds)
         drawn = [
             initial_weights(kind.architecture, weight_init, init_scale, generator)
             for generator in generators
@@ -334,6 +334,11 @@ class Record:
                 dumped_slot = torch.tensor(arrays[f"slot:{name}"], device=slot.device)
                 slot.copy_(dumped_slot)
         return record
+
+
+def make_generators(seeds: Sequence[int]) -> list[np.random.Generator]:
+    """Return a new source of randomness for each seed."""
+    return [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
 
 
 def fresh_slots(kind: Kind, flat: Tensor) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ numbers are no longer finite, and then leaves the batch; the others go on.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -98,6 +99,7 @@ class Loop:
         self._clip_norm = self._limit(settings.clip_norm)
         self._clip_value = self._limit(settings.clip_value)
         self._slices = [segment.columns for segment in self.layout.trained]
+        self._layers = _layer_columns(self.layout)
         self._l1 = self._strength(settings.l1)
         self._l2 = self._strength(settings.l2)
         n_layers = len(self.kind.architecture.sizes) - 1
@@ -131,7 +133,7 @@ class Loop:
             The epoch's line of history.
         """
         self._before = self.record.weights.clone()
-        self._norms = _Norms(self.layout, self.kind.monitor, self.epochs.n_steps)
+        self._norms = _Norms(self._layers, self.kind.monitor, self.epochs.n_steps)
         rates = self._rates()
         total = torch.zeros_like(self._parameter[:, 0, 0])
         self.module.train()
@@ -189,7 +191,7 @@ class Loop:
             "momentum": self._momentum,
         }
         optimizer, nesterov = self.kind.optimizer, self.kind.nesterov
-        if (self.epochs.n_steps > step).all():
+        if step < self.epochs.n_common_steps:
             update(optimizer, self.trained, slots=slots, nesterov=nesterov, **arguments)
             return
         # Some members have no row left in this epoch: the others' update alone.
@@ -337,10 +339,9 @@ class Loop:
 class _Norms:
     """Gradient norms of an epoch: of its last step, or the mean over its steps."""
 
-    def __init__(self, layout: Layout, monitor: str, n_steps: np.ndarray) -> None:
+    def __init__(self, layers: list[slice], monitor: str, n_steps: np.ndarray) -> None:
         self.monitor, self.n_steps = monitor, n_steps
-        n_layers = len(layout.of_kind("weight"))
-        self._columns = [_of_layer(layout, layer) for layer in range(n_layers)]
+        self._columns = layers
         self._last = set((n_steps - 1).tolist())
         self._sum: Tensor | None = None
 
@@ -371,6 +372,7 @@ class _Norms:
         return dict(zip(["gradient_norm", *layers], norms.T, strict=True))
 
 
-def _of_layer(layout: Layout, layer: int) -> slice:
-    parts = [segment for segment in layout.trained if segment.layer == layer]
-    return slice(parts[0].start, parts[-1].stop)
+def _layer_columns(layout: Layout) -> list[slice]:
+    """Return the columns of each layer: weights begin it, and the next one ends it."""
+    starts = [segment.start for segment in layout.of_kind("weight")]
+    return [slice(*ends) for ends in pairwise([*starts, layout.n_trained])]

@@ -42,14 +42,18 @@ def check_layers(estimator: Any) -> tuple[int, ...]:
     ValueError
         If one is wrong; the message names it.
     """
-    sizes = hidden_sizes(
-        estimator.hidden_layer_sizes, estimator.n_layers, estimator.n_units
-    )
+    sizes = _sizes(estimator)
     for name in ("activation", "dropout"):
         per_layer(name, getattr(estimator, name), len(sizes))
     for name in ("weight_init", "l1", "l2"):
         per_layer(name, getattr(estimator, name), len(sizes) + 1)
     return sizes
+
+
+def _sizes(estimator: Any) -> tuple[int, ...]:
+    return hidden_sizes(
+        estimator.hidden_layer_sizes, estimator.n_layers, estimator.n_units
+    )
 
 
 def batch_size(value: Any, n_rows: int) -> int:
@@ -84,7 +88,7 @@ def stops_early(value: Any, n_rows: int, *, is_given: bool) -> bool:
     value : bool or "auto"
         The parameter.
     n_rows : int
-        Rows given to ``fit``.
+        Rows given to ``fit`` that have a weight.
     is_given : bool
         Whether the user gave a validation set.
 
@@ -113,7 +117,7 @@ def make_architecture(estimator: Any, n_inputs: int, n_outputs: int) -> Architec
     Architecture
         The shape.
     """
-    sizes = check_layers(estimator)
+    sizes = _sizes(estimator)
     activations = per_layer("activation", estimator.activation, len(sizes))
     return Architecture(
         n_inputs, sizes, n_outputs, activations, estimator.normalization

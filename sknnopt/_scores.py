@@ -39,7 +39,7 @@ def evaluate(
     """
     module.eval()
     option = LOSSES[loss]
-    centre = None if option.task == "classification" else _weighted_mean(feed)
+    centre = None if option.task == "classification" else feed.target_mean
     total: list[Tensor] = []
     for chunk in feed.in_order():
         raw = module(chunk.X)
@@ -67,15 +67,6 @@ def _row_weights(chunk: Chunk) -> Tensor:
     if chunk.weight is None:
         return torch.ones_like(chunk.X[..., :1])
     return chunk.weight[..., None]
-
-
-def _weighted_mean(feed: Feed) -> Tensor:
-    totals, counts = [], []
-    for chunk in feed.in_order():
-        weight = _row_weights(chunk)
-        totals.append((chunk.target * weight).sum(1, keepdim=True))
-        counts.append(weight.sum(1, keepdim=True))
-    return sum(totals[1:], totals[0]) / sum(counts[1:], counts[0])
 
 
 def _is_wrong(raw: Tensor, target: Tensor, loss: str) -> Tensor:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
@@ -92,8 +93,6 @@ class MemberNet(NeuralNet):
         Label smoothing, Huber's delta or the quantile.
     callbacks : list or None, default=None
         skorch callbacks.
-    verbose : int, default=0
-        What skorch's own callbacks read.
 
     Notes
     -----
@@ -107,7 +106,6 @@ class MemberNet(NeuralNet):
         record: Record,
         loss_parameter: np.ndarray,
         callbacks: Sequence[Any] | None = None,
-        verbose: int = 0,
     ) -> None:
         super().__init__(
             MemberNetwork,
@@ -117,7 +115,7 @@ class MemberNet(NeuralNet):
             train_split=None,
             predict_nonlinearity=None,
             batch_size=kind.batch_size,
-            verbose=verbose,
+            verbose=0,
             device=kind.device,
             use_caching=False,
         )
@@ -151,8 +149,6 @@ class MemberNet(NeuralNet):
         MemberNet
             Ready to predict.
         """
-        import pandas as pd
-
         net = cls(kind, record, loss_parameter).initialize()
         means = pd.DataFrame(history).drop(columns="member").groupby("epoch").mean()
         for epoch, row in zip(means.index, means.to_dict("records"), strict=True):
@@ -227,6 +223,7 @@ class MemberNet(NeuralNet):
         datasets = self._datasets(X)
         hooks = CallbackHooks(self)
         loop = Loop(X, self.record, hooks if hooks.any else None)
+        best: dict[str, float] = {}
         goes_on = True
         while goes_on:
             began = time.perf_counter()
@@ -236,12 +233,13 @@ class MemberNet(NeuralNet):
             line = loop.epoch()
             # Members that have stopped are gone from both.
             self.record = self.optimizer_.record = loop.record
-            self._record(line, time.perf_counter() - began)
+            self._record(line, best, time.perf_counter() - began)
             goes_on = loop.settle(line, stop_all=self._is_stopped(datasets))
         self.record = loop.result()
         # What the networks ended with, whoever left the batch when.
         self.module_ = MemberNetwork(self.kind.architecture, self.record.weights)
-        self._add_records_of_callbacks(loop.history)
+        if self.callbacks_:
+            self._add_records_of_callbacks(loop.history)
         return loop.history
 
     def _add_records_of_callbacks(self, lines: list[dict[str, np.ndarray]]) -> None:
@@ -253,8 +251,10 @@ class MemberNet(NeuralNet):
                 if is_number and name not in line and name not in own:
                     line[name] = np.full(len(line["member"]), float(value))
 
-    def _record(self, line: dict[str, np.ndarray], seconds: float) -> None:
-        """Write the members' means into skorch's history."""
+    def _record(
+        self, line: dict[str, np.ndarray], best: dict[str, float], seconds: float
+    ) -> None:
+        """Write the members' means into skorch's history; ``best`` is kept up."""
         self.history.record("epoch", int(line["epoch"].max()))
         for name, values in line.items():
             if name not in ("member", "epoch"):
@@ -262,8 +262,10 @@ class MemberNet(NeuralNet):
         self.history.record("dur", seconds)
         row = self.history[-1]
         for name in _BEST.intersection(line):
-            before = min((r[name] for r in self.history[:-1]), default=np.inf)
-            self.history.record(f"{name}_best", bool(row[name] < before))
+            is_best = row[name] < best.get(name, np.inf)
+            self.history.record(f"{name}_best", is_best)
+            if is_best:
+                best[name] = row[name]
         # skorch's callbacks look at an epoch's batches. Where none asked for each step
         # the epoch is one batch; the held-out rows are one in any case.
         is_whole = not row["batches"]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import pytest
 import torch
+from helpers import double_by_default
 
 from sknnopt.optimizers import OPTIMIZERS, initial_slots, update
 
@@ -64,18 +63,7 @@ def _run(name, weights, *, nesterov=False, decays=None, rates=RATES, momenta=MOM
     return weights
 
 
-@contextmanager
-def _double_by_default():
-    """Let torch.optim keep its scalars in double precision too, as NAdam's mu."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-@_double_by_default()
+@double_by_default()
 def _run_torch(name, weights, rate, *, decay=0.0, **arguments):
     """Return the weights of one member after N_STEPS updates by torch.optim."""
     n_decayed = P - N_BIASES
