@@ -36,7 +36,8 @@ from sknnopt._fitting import (
     train,
 )
 from sknnopt._job import Kind, Record
-from sknnopt._network import Layout, MemberNetwork, plain_mode
+from sknnopt._layout import Layout
+from sknnopt._network import MemberNetwork, plain_mode
 from sknnopt._parameters import MLPParameters
 from sknnopt._plan import check_layers, make_architecture
 from sknnopt._training import MemberNet

@@ -8,8 +8,8 @@ from typing import Any
 from skorch.callbacks import Callback, LRScheduler, ParamMapper
 from torch import Tensor
 
-from sknnopt._feed import Chunk
-from sknnopt._network import Layout
+from sknnopt._feed import Batch
+from sknnopt._layout import Layout
 
 #: Callbacks of skorch that cannot work on networks whose tensors are views of one
 #: matrix, which is updated whole.
@@ -66,13 +66,13 @@ class CallbackHooks:
         self._segments = Layout.of(net.kind.architecture).trained
         self.any = bool(self._begin or self._gradient or self._end)
 
-    def begin(self, batch: Chunk) -> None:
+    def begin(self, batch: Batch) -> None:
         """Call ``on_batch_begin``."""
         self.net.history.new_batch()
         for callback in self._begin:
             callback.on_batch_begin(self.net, batch=_pair(batch), training=True)
 
-    def gradient(self, gradient: Tensor, batch: Chunk) -> None:
+    def gradient(self, gradient: Tensor, batch: Batch) -> None:
         """Call ``on_grad_computed``, and take over what it changed."""
         if not self._gradient:
             return
@@ -91,10 +91,10 @@ class CallbackHooks:
             changed = 0.0 if parameter.grad is None else parameter.grad
             segment.view(gradient)[...] = changed
 
-    def end(self, batch: Chunk, raw: Tensor, loss: Tensor) -> None:
+    def end(self, batch: Batch, raw: Tensor, loss: Tensor) -> None:
         """Record the batch and call ``on_batch_end``."""
-        n_rows = batch.X.shape[1]
-        self.net.history.record_batch("train_loss", float(loss.mean()) / n_rows)
+        n_rows = int((batch.scale[0] > 0).sum())
+        self.net.history.record_batch("train_loss", float(loss.mean()))
         self.net.history.record_batch("train_batch_size", n_rows)
         for callback in self._end:
             callback.on_batch_end(
@@ -106,7 +106,7 @@ class CallbackHooks:
             )
 
 
-def _pair(batch: Chunk) -> tuple[Tensor, Tensor]:
+def _pair(batch: Batch) -> tuple[Tensor, Tensor]:
     return _alone(batch.X), _alone(batch.target)
 
 

@@ -2,115 +2,89 @@
 
 Rows are gathered, and random numbers drawn, for a *chunk* of steps at a time: often
 enough to bound memory, seldom enough to cost little beside the arithmetic.
+
+What a member receives depends on that member alone, whoever trains beside it: batches
+are padded to one size with rows of no weight, and the size of a chunk follows from
+the network's shape.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
 
-from sknnopt._job import Job, Kind, Rows, Table
+from sknnopt._job import Job, Kind, Rows
 
 #: Numbers that one member may gather or draw at once in training.
-_CHUNK = 1 << 21
-#: The same where it is measured: all members pass together, each layer in memory.
-_MEASURED_CHUNK = 1 << 17
+_CHUNK = 1 << 20
+#: Batches and evaluations hold a multiple of this many rows, so that with widths of
+#: multiples of four a member's numbers fill whole stretches of memory.
+ROW_STEP = 8
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Some consecutive rows of an epoch, for all members.
+def padded_rows(n_rows: int) -> int:
+    """Return how many rows ``n_rows`` occupy in a batch.
 
-    ``X`` is ``(members, rows, features)``, ``target`` ``(members, rows, targets)``,
-    ``weight`` ``(members, rows)``, zero at padding, or None where every row counts one;
-    ``masks`` has one entry for each hidden layer.
+    Parameters
+    ----------
+    n_rows : int
+        Rows that count.
+
+    Returns
+    -------
+    int
+        The next multiple of eight.
+    """
+    return -(-n_rows // ROW_STEP) * ROW_STEP
+
+
+class Batch(NamedTuple):
+    """What one step reads.
+
+    ``X`` is ``(members, rows, features)``, ``target`` ``(members, rows, targets)``;
+    ``scale`` is what each row's loss is multiplied by in the gradient, ``weight`` the
+    rows' weights where they are asked for, both ``(members, rows, 1)`` and zero at
+    padding; ``masks`` has one entry for each hidden layer, or none.
     """
 
     X: Tensor
     target: Tensor
+    scale: Tensor
     weight: Tensor | None
     masks: tuple[Tensor | None, ...] = ()
 
-    def batch(self, rows: slice) -> Chunk:
-        """Return some of the rows, without a copy."""
-        return Chunk(
-            X=self.X[:, rows],
-            target=self.target[:, rows],
-            weight=None if self.weight is None else self.weight[:, rows],
-            masks=tuple(m if m is None else m[:, rows] for m in self.masks),
-        )
 
+@dataclass(frozen=True)
+class Chunk:
+    """Some consecutive steps of an epoch, for all members.
 
-class Feed:
-    """The rows of all members, side by side and ready to be gathered.
-
-    Parameters
-    ----------
-    kind : Kind
-        Dtype and device of the tensors.
-    table : Table
-        Where the rows are.
-    rows : sequence of Rows
-        One for each member; shorter ones are padded with rows of no weight.
+    ``X`` and ``masks`` are ``(members, steps, rows, ...)``; ``target``, ``scale`` and
+    ``weight`` are ``(steps, members, rows, ...)``. ``first`` is the number of the
+    first step.
     """
 
-    def __init__(self, kind: Kind, table: Table, rows: Sequence[Rows]) -> None:
-        self.kind, self.table = kind, table
-        self.n_rows = np.array([len(r) for r in rows])
-        longest = int(self.n_rows.max())
-        self.index = np.stack([_padded(r.index, longest) for r in rows])
-        is_padded = bool((self.n_rows < longest).any())
-        is_weighted = any(r.weight is not None for r in rows)
-        self.weight = _weights(rows, longest) if is_weighted or is_padded else None
-        # All losses are sums over rows divided by this, per row.
-        self.mean_weight = (
-            np.ones(len(rows))
-            if self.weight is None
-            else self.weight.sum(axis=1) / self.n_rows
-        )
+    first: int
+    X: Tensor
+    target: Tensor
+    scale: Tensor
+    weight: Tensor | None
+    masks: tuple[Tensor | None, ...] = ()
 
-    @cached_property
-    def target_mean(self) -> Tensor:
-        """Each member's weighted mean of the target, ``(members, 1, targets)``."""
-        target = self.table.target[self.index]
-        weight = np.ones(self.index.shape) if self.weight is None else self.weight
-        total = weight.sum(axis=1)[:, None, None]
-        return self._tensor((target * weight[..., None]).sum(1, keepdims=True) / total)
-
-    def chunk(self, order: np.ndarray) -> Chunk:
-        """Gather the rows at positions ``order`` of shape (members, n)."""
-        index = np.take_along_axis(self.index, order, axis=1)
-        weight = None
-        if self.weight is not None:
-            weight = self._tensor(np.take_along_axis(self.weight, order, axis=1))
-        target = self.table.target[index]
-        keep_type = target.dtype == np.int64
-        return Chunk(
-            X=self._tensor(_gathered(self.table.X, index)),
-            target=self._tensor(target, target.dtype if keep_type else None),
-            weight=weight,
-        )
-
-    def in_order(self) -> Iterator[Chunk]:
-        """Yield all rows as they come, in chunks."""
-        longest = self.index.shape[1]
-        # From one network's shape alone: a loss is summed in the same parts in
-        # whatever company.
-        rows = max(1, _MEASURED_CHUNK // max(self.kind.architecture.sizes))
-        order = np.broadcast_to(np.arange(longest), self.index.shape)
-        for start in range(0, longest, rows):
-            yield self.chunk(order[:, start : start + rows])
-
-    def _tensor(self, array: np.ndarray, dtype: np.dtype | None = None) -> Tensor:
-        array = np.ascontiguousarray(array, dtype=dtype or self.kind.dtype)
-        return torch.from_numpy(array).to(self.kind.device)
+    def batches(self) -> list[Batch]:
+        """Return the steps, without a copy."""
+        n_steps = len(self.target)
+        nothing = (None,) * n_steps
+        masks = [nothing if m is None else m.unbind(1) for m in self.masks]
+        weight = nothing if self.weight is None else self.weight.unbind(0)
+        parts = self.X.unbind(1), self.target.unbind(0), self.scale.unbind(0), weight
+        of_step = list(zip(*masks, strict=True)) if masks else [()] * n_steps
+        return [Batch(*part) for part in zip(*parts, of_step, strict=True)]
 
 
 class Epochs:
@@ -123,24 +97,32 @@ class Epochs:
     """
 
     def __init__(self, job: Job) -> None:
-        self.job, self.kind = job, job.kind
-        self.feed = Feed(job.kind, job.train, job.rows)
-        self.batch_size = min(job.kind.batch_size, self.feed.index.shape[1])
+        self.job, self.kind, self.rows = job, job.kind, job.rows
+        self.n_rows = np.array([len(rows) for rows in job.rows])
+        #: Rows of a full batch; it occupies ``padded_size``.
+        self.batch_size = min(job.kind.batch_size, int(self.n_rows.max()))
+        self.padded_size = padded_rows(self.batch_size)
         #: Updates of each member in an epoch.
-        self.n_steps = -(-self.feed.n_rows // self.batch_size)
+        self.n_steps = -(-self.n_rows // self.batch_size)
         #: Updates in which every member has rows.
         self.n_common_steps = int(self.n_steps.min())
+        #: Mean weight of each member's rows: by it losses are made independent of the
+        #: weights' size.
+        self.mean_weight = np.array([_mean_weight(rows) for rows in job.rows])
+        begun = np.arange(self.n_steps.max())[:, None] * self.batch_size
+        #: Rows of each step, ``(steps, members)``.
+        self.rows_of_step = np.clip(self.n_rows - begun, 0, self.batch_size)
         drawn = sum(job.kind.architecture.sizes[:-1])
         # From one network's shape alone: a member must draw the same numbers in
         # whatever company.
-        self._steps_in_chunk = max(1, _CHUNK // (self.batch_size * drawn))
-        self._is_static = self.n_steps.max() == 1 and not self._rates().any()
+        self._steps_in_chunk = max(1, _CHUNK // (self.padded_size * drawn))
+        self._drops = job.settings.dropout.any(axis=0)
+        self._is_static = self.n_steps.max() == 1 and not self._drops.any()
         self._kept: Chunk | None = None
+        self._order = [_numbers(len(rows)) for rows in job.rows]
 
-    def __call__(
-        self, generators: Sequence[np.random.Generator]
-    ) -> Iterator[tuple[int, Chunk]]:
-        """Yield ``(step, batch)`` for one epoch.
+    def __call__(self, generators: Sequence[np.random.Generator]) -> Iterator[Chunk]:
+        """Yield the chunks of one epoch.
 
         Parameters
         ----------
@@ -149,85 +131,165 @@ class Epochs:
 
         Yields
         ------
-        step : int
-            Counted from zero.
-        batch : Chunk
-            The rows of that step, with the masks of dropout.
+        Chunk
+            Steps with their rows and the masks of dropout.
         """
-        if self._is_static and self._kept is not None:
-            yield 0, self._kept
+        if self._kept is not None:
+            yield self._kept
             return
-        order = self._order(generators)
-        size, stride = self.batch_size, self.batch_size * self._steps_in_chunk
-        for start in range(0, order.shape[1], stride):
-            chunk = self._drawn(order[:, start : start + stride], generators)
-            rows = chunk.X.shape[1]
+        order = self._shuffled(generators)
+        for first in range(0, len(self.rows_of_step), self._steps_in_chunk):
+            chunk = self._chunk(first, order, generators)
             if self._is_static:
                 self._kept = chunk
-            for at in range(0, rows, size):
-                batch = chunk if rows <= size else chunk.batch(slice(at, at + size))
-                yield (start + at) // size, batch
+            yield chunk
 
-    def _order(self, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        members, longest = self.feed.index.shape
-        order = np.empty((members, longest), dtype=np.intp)
-        for member, generator in enumerate(generators):
-            n_rows = self.feed.n_rows[member]
-            order[member] = np.arange(longest)
+    def _shuffled(self, generators: Sequence[np.random.Generator]) -> list[np.ndarray]:
+        for numbers, generator in zip(self._order, generators, strict=True):
             # Order is of no consequence where all rows are one batch.
-            if self.kind.shuffle and n_rows > self.batch_size:
-                order[member, :n_rows] = generator.permutation(n_rows)
-        return order
+            if self.kind.shuffle and len(numbers) > self.batch_size:
+                # Anew from the rows' own order: a run that is continued has no other.
+                numbers[:] = np.arange(len(numbers), dtype=numbers.dtype)
+                generator.shuffle(numbers)
+        return self._order
 
-    def _drawn(
-        self, order: np.ndarray, generators: Sequence[np.random.Generator]
-    ) -> Chunk:
-        chunk = self.feed.chunk(order)
-        rates = self._rates()
-        if not rates.any():
-            return chunk
-        masks = tuple(
-            self._mask(rates[:, layer], width, order, generators)
-            for layer, width in enumerate(self.kind.architecture.hidden)
-        )
-        return Chunk(chunk.X, chunk.target, chunk.weight, masks)
-
-    def _mask(
+    def _chunk(
         self,
-        rates: np.ndarray,
-        width: int,
-        order: np.ndarray,
+        first: int,
+        order: list[np.ndarray],
         generators: Sequence[np.random.Generator],
-    ) -> Tensor | None:
-        """Draw zeros at the dropped units and ``1 / (1 - rate)`` at the others."""
-        if not rates.any():
-            return None
-        mask = np.ones((*order.shape, width), dtype=self.kind.dtype)
-        for member, (rate, generator) in enumerate(zip(rates, generators, strict=True)):
-            if rate > 0:
-                is_real = order[member] < self.feed.n_rows[member]
-                size = (int(is_real.sum()), width)
-                kept = generator.random(size, dtype=np.float32) >= rate
-                mask[member, is_real] = kept / (1 - rate)
-        return torch.from_numpy(mask).to(self.kind.device)
+    ) -> Chunk:
+        kind, members = self.kind, len(self.rows)
+        n_steps = min(self._steps_in_chunk, len(self.rows_of_step) - first)
+        begin, end = first * self.batch_size, (first + n_steps) * self.batch_size
+        shape = n_steps, self.padded_size
+        table = self.rows[0].table
+        X = np.zeros((members, *shape, table.X.shape[1]), dtype=kind.dtype)
+        targets = np.zeros(
+            (n_steps, members, self.padded_size, table.target.shape[1]),
+            dtype=target_dtype(kind),
+        )
+        weight = np.zeros((n_steps, members, self.padded_size), dtype=np.float64)
+        for member, rows in enumerate(self.rows):
+            positions = order[member][begin:end]
+            index = rows.index[positions]
+            self._place(X[member], _gathered(rows.table.X, index))
+            self._place(targets[:, member], rows.table.target[index])
+            given = 1.0 if rows.weight is None else rows.weight[positions]
+            self._place(weight[:, member], np.broadcast_to(given, len(positions)))
+        counts = np.maximum(self.rows_of_step[first : first + n_steps], 1)
+        scale = weight / (counts * self.mean_weight)[..., None]
+        is_weighted = kind.architecture.normalization == "batch"
+        return Chunk(
+            first=first,
+            X=_tensor(X, kind),
+            target=_tensor(targets, kind),
+            scale=_tensor(scale.astype(kind.dtype)[..., None], kind),
+            weight=_tensor(weight.astype(kind.dtype)[..., None], kind)
+            if is_weighted
+            else None,
+            masks=self._masks(first, n_steps, generators),
+        )
 
-    def _rates(self) -> np.ndarray:
-        return self.job.settings.dropout
+    def _place(self, steps: np.ndarray, values: np.ndarray) -> None:
+        """Write values of consecutive rows into ``(steps, padded rows, ...)``."""
+        size = self.batch_size
+        n_full = len(values) // size
+        whole = values[: n_full * size]
+        steps[:n_full, :size] = whole.reshape(n_full, size, *values.shape[1:])
+        if len(values) > n_full * size:
+            rest = values[n_full * size :]
+            steps[n_full, : len(rest)] = rest
+
+    def _masks(
+        self, first: int, n_steps: int, generators: Sequence[np.random.Generator]
+    ) -> tuple[Tensor | None, ...]:
+        if not self._drops.any():
+            return ()
+        begin, end = first * self.batch_size, (first + n_steps) * self.batch_size
+        n_rows = np.clip(self.n_rows - begin, 0, end - begin)
+        masks = []
+        for layer, width in enumerate(self.kind.architecture.hidden):
+            rates = self.job.settings.dropout[:, layer]
+            if not rates.any():
+                masks.append(None)
+                continue
+            shape = len(self.rows), n_steps, self.padded_size, width
+            mask = np.ones(shape, dtype=self.kind.dtype)
+            for member, rate in enumerate(rates):
+                if rate > 0:
+                    drawn = generators[member].random(
+                        (int(n_rows[member]), width), dtype=np.float32
+                    )
+                    self._place(mask[member], (drawn >= rate) / (1 - rate))
+            masks.append(_tensor(mask, self.kind))
+        return tuple(masks)
 
 
-def _padded(index: np.ndarray, length: int) -> np.ndarray:
-    return np.pad(index, (0, length - len(index)), mode="edge")
+def target_dtype(kind: Kind) -> np.dtype:
+    """Return the dtype in which the loss of ``kind`` reads its target.
+
+    Parameters
+    ----------
+    kind : Kind
+        Whose loss it is.
+
+    Returns
+    -------
+    numpy dtype
+        int64 for class indices, else that of the arithmetic.
+    """
+    if kind.loss == "categorical_cross_entropy":
+        return np.dtype(np.int64)
+    return kind.dtype
 
 
-def _weights(rows: Sequence[Rows], length: int) -> np.ndarray:
-    weight = np.zeros((len(rows), length))
-    for member, r in enumerate(rows):
-        weight[member, : len(r)] = 1.0 if r.weight is None else r.weight
-    return weight
+def gather(kind: Kind, rows: Sequence[Rows], part: slice) -> Batch:
+    """Gather the same stretch of several members' rows, in their order.
+
+    Parameters
+    ----------
+    kind : Kind
+        Dtype and device of the tensors.
+    rows : sequence of Rows
+        As many for each member.
+    part : slice
+        Which of them.
+
+    Returns
+    -------
+    Batch
+        Padded; ``scale`` is the rows' weights.
+    """
+    n_rows = len(rows[0].index[part])
+    shape = len(rows), padded_rows(n_rows)
+    table = rows[0].table
+    X = np.zeros((*shape, table.X.shape[1]), dtype=kind.dtype)
+    target = np.zeros((*shape, table.target.shape[1]), dtype=target_dtype(kind))
+    weight = np.zeros((*shape, 1), dtype=kind.dtype)
+    for member, of_member in enumerate(rows):
+        index = of_member.index[part]
+        X[member, :n_rows] = _gathered(of_member.table.X, index)
+        target[member, :n_rows] = of_member.table.target[index]
+        given = of_member.weight
+        weight[member, :n_rows, 0] = 1.0 if given is None else given[part]
+    tensors = (_tensor(array, kind) for array in (X, target, weight))
+    return Batch(*tensors, None)
+
+
+def _mean_weight(rows: Rows) -> float:
+    return 1.0 if rows.weight is None else float(rows.weight.sum()) / len(rows)
+
+
+def _numbers(n: int) -> np.ndarray:
+    return np.arange(n, dtype=np.int32 if n < 1 << 31 else np.int64)
 
 
 def _gathered(X: Any, index: np.ndarray) -> np.ndarray:
-    if not sparse.issparse(X):
-        return np.take(X, index, axis=0)
-    dense = X[index.ravel()].toarray()
-    return dense.reshape(*index.shape, -1)
+    if sparse.issparse(X):
+        return X[index].toarray()
+    return np.take(X, index, axis=0)
+
+
+def _tensor(array: np.ndarray, kind: Kind) -> Tensor:
+    return torch.from_numpy(array).to(kind.device)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -61,7 +62,13 @@ class Data:
 
     def rows(self, index: np.ndarray) -> Rows:
         """Return some of the rows for a member."""
-        return Rows(index, None if self.weight is None else self.weight[index])
+        weight = None if self.weight is None else self.weight[index]
+        return Rows(self.table, index, weight)
+
+    @cached_property
+    def table(self) -> Table:
+        """All rows, for members to draw from."""
+        return Table(self.X, self.target)
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ def train(
     check_device(estimator.device)
     with (
         n_torch_threads(estimator.n_threads),
-        plain_mode(estimator.device, gradient=True),
+        plain_mode(estimator.device, gradient=False),
     ):
         # A run that goes on has its generators: no seed is drawn.
         seeds = [] if mode == "continue" else _seeds(estimator)
@@ -177,7 +184,6 @@ def _make_job(
     restore_best = n_epochs is None and stops_early(
         estimator.early_stopping, len(data.counted()), is_given=valid is not None
     )
-    table = Table(data.X, data.target)
     rows, held_out = _rows(estimator, loss, data, valid, seeds, restore_best)
     kind = make_kind(
         estimator,
@@ -190,9 +196,7 @@ def _make_job(
     return Job(
         kind=kind,
         settings=make_settings(estimator, architecture, loss, len(rows)),
-        train=table,
         rows=rows,
-        valid=table if valid is None else Table(valid.X, valid.target),
         held_out=held_out,
         n_epochs=n_epochs,
     )

@@ -8,8 +8,9 @@ is to slice or to copy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from sknnopt._architecture import Architecture
-from sknnopt._network import Layout, initial_weights
+from sknnopt._layout import Layout, initial_weights
 from sknnopt.optimizers import initial_slots
 
 _WORD = (1 << 64) - 1
@@ -61,6 +62,11 @@ class Kind:
     device: str = "cpu"
 
     @property
+    def layout(self) -> Layout:
+        """Where the numbers of a member lie in training."""
+        return _padded_layout(self.architecture, self.dtype.itemsize)
+
+    @property
     def torch_dtype(self) -> torch.dtype:
         """The dtype as torch names it."""
         return torch.float32 if self.dtype == np.float32 else torch.float64
@@ -99,6 +105,16 @@ class Settings:
             }
         )
 
+    @classmethod
+    def join(cls, parts: Sequence[Settings]) -> Settings:
+        """Return the settings of the members of all parts, in their order."""
+        return cls(
+            **{
+                f.name: np.concatenate([getattr(part, f.name) for part in parts])
+                for f in fields(cls)
+            }
+        )
+
     def take(self, members: np.ndarray) -> Settings:
         """Return the settings of some of the members."""
         return Settings(
@@ -106,26 +122,7 @@ class Settings:
         )
 
 
-@dataclass(frozen=True)
-class Rows:
-    """The rows of a table that one member trains on, or is validated on.
-
-    Parameters
-    ----------
-    index : ndarray of shape (n_rows,)
-        Rows of the table.
-    weight : ndarray of shape (n_rows,) or None
-        Their sample weights.
-    """
-
-    index: np.ndarray
-    weight: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """Features and encoded target of the rows that members draw from.
 
@@ -141,7 +138,29 @@ class Table:
     target: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of a table that one member trains on, or is validated on.
+
+    Parameters
+    ----------
+    table : Table
+        Where they are.
+    index : ndarray of int, (n_rows,)
+        Which they are.
+    weight : ndarray of shape (n_rows,) or None, default=None
+        Their sample weights.
+    """
+
+    table: Table
+    index: np.ndarray
+    weight: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@dataclass(frozen=True, eq=False)
 class Job:
     """A training run: what to train, on what, and how.
 
@@ -151,12 +170,8 @@ class Job:
         What the members share.
     settings : Settings
         What differs.
-    train : Table
-        Where the training rows are.
     rows : sequence of Rows
         Each member's training rows.
-    valid : Table or None
-        Where the validation rows are (often the same table).
     held_out : sequence of Rows
         Each member's validation rows; empty without a validation set.
     n_epochs : int or None, default=None
@@ -166,9 +181,7 @@ class Job:
 
     kind: Kind
     settings: Settings
-    train: Table
     rows: Sequence[Rows]
-    valid: Table | None = None
     held_out: Sequence[Rows] = ()
     n_epochs: int | None = None
 
@@ -182,6 +195,16 @@ class Job:
             settings=self.settings.take(members),
             rows=[self.rows[i] for i in members],
             held_out=[self.held_out[i] for i in members] if self.held_out else (),
+        )
+
+    @classmethod
+    def join(cls, jobs: Sequence[Job]) -> Job:
+        """Return one job of the members of all, which must be of one kind."""
+        return replace(
+            jobs[0],
+            settings=Settings.join([job.settings for job in jobs]),
+            rows=[rows for job in jobs for rows in job.rows],
+            held_out=[rows for job in jobs for rows in job.held_out],
         )
 
 
@@ -277,6 +300,75 @@ class Record:
                 taken[f.name] = value[members]
         return Record(**taken)
 
+    @classmethod
+    def join(cls, parts: Sequence[Record]) -> Record:
+        """Return a new record of the members of all parts, in their order."""
+        joined: dict[str, Any] = {}
+        for f in fields(cls):
+            values = [getattr(part, f.name) for part in parts]
+            if isinstance(values[0], Tensor):
+                joined[f.name] = torch.cat(values)
+            elif isinstance(values[0], dict):
+                joined[f.name] = {
+                    name: torch.cat([value[name] for value in values])
+                    for name in values[0]
+                }
+            elif isinstance(values[0], list):
+                joined[f.name] = [item for value in values for item in value]
+            else:
+                joined[f.name] = np.concatenate(values)
+        return cls(**joined)
+
+    def padded(self, kind: Kind) -> Record:
+        """Return a copy whose numbers lie where training wants them."""
+        layout = kind.layout
+        index = torch.from_numpy(layout.index).to(self.weights.device)
+        plain = Layout.of(kind.architecture)
+
+        def spread_out(flat: Tensor, width: int, n_numbers: int) -> Tensor:
+            wide = flat.new_zeros(len(flat), width)
+            wide[:, index[:n_numbers]] = flat
+            return wide
+
+        def of_slot(slot: Tensor) -> Tensor:
+            if slot.shape[1] != plain.n_trained:
+                return slot.clone()
+            return spread_out(slot, layout.n_trained, plain.n_trained)
+
+        whole = layout.n_columns, plain.n_columns
+        return self._mapped(lambda flat: spread_out(flat, *whole), of_slot)
+
+    def compact(self, kind: Kind) -> Record:
+        """Return a copy without the padding of :meth:`padded`."""
+        layout = kind.layout
+        index = torch.from_numpy(layout.index).to(self.weights.device)
+        trained = index[: Layout.of(kind.architecture).n_trained]
+
+        def of_slot(slot: Tensor) -> Tensor:
+            is_padded = slot.shape[1] == layout.n_trained
+            return slot[:, trained] if is_padded else slot.clone()
+
+        return self._mapped(lambda flat: flat[:, index], of_slot)
+
+    def _mapped(
+        self,
+        of_weights: Callable[[Tensor], Tensor],
+        of_slot: Callable[[Tensor], Tensor],
+    ) -> Record:
+        members = np.arange(len(self.epochs))
+        rest = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if isinstance(getattr(self, f.name), np.ndarray)
+        }
+        return Record(
+            weights=of_weights(self.weights),
+            best_weights=of_weights(self.best_weights),
+            slots={name: of_slot(slot) for name, slot in self.slots.items()},
+            generators=list(self.generators),
+            **{name: value[members] for name, value in rest.items()},
+        )
+
     def put(self, members: np.ndarray, part: Record) -> None:
         """Write ``part`` over some of the members."""
         where = torch.tensor(members, device=self.weights.device)
@@ -336,6 +428,11 @@ class Record:
         return record
 
 
+@lru_cache(maxsize=256)
+def _padded_layout(architecture: Architecture, itemsize: int) -> Layout:
+    return Layout.padded(architecture, itemsize)
+
+
 def make_generators(seeds: Sequence[int]) -> list[np.random.Generator]:
     """Return a new source of randomness for each seed."""
     return [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
@@ -343,7 +440,9 @@ def make_generators(seeds: Sequence[int]) -> list[np.random.Generator]:
 
 def fresh_slots(kind: Kind, flat: Tensor) -> dict[str, Tensor]:
     """Return the optimizer's empty memory for networks ``flat``."""
-    n_trained = Layout.of(kind.architecture).n_trained
+    plain = Layout.of(kind.architecture)
+    is_plain = flat.shape[1] == plain.n_columns
+    n_trained = plain.n_trained if is_plain else kind.layout.n_trained
     return initial_slots(kind.optimizer, flat[:, :n_trained])
 
 

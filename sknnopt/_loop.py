@@ -6,6 +6,7 @@ numbers are no longer finite, and then leaves the batch; the others go on.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -13,10 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sknnopt._feed import Chunk, Epochs, Feed
+from sknnopt._feed import Batch, Chunk, Epochs
 from sknnopt._job import Job, Record, fresh_slots
-from sknnopt._network import Layout, MemberNetwork, spread
-from sknnopt._scores import evaluate
+from sknnopt._layout import Layout, spread
+from sknnopt._network import MemberNetwork
+from sknnopt._propagation import Propagation
+from sknnopt._scores import Evaluation
 from sknnopt.clipping import (
     clip_by_norm,
     clip_by_norm_per_tensor,
@@ -25,7 +28,12 @@ from sknnopt.clipping import (
 )
 from sknnopt.losses import LOSSES
 from sknnopt.optimizers import update
-from sknnopt.penalties import l1_gradient, l1_penalty, l2_gradient, l2_penalty
+from sknnopt.penalties import (
+    add_l1_gradient,
+    add_l2_gradient,
+    l1_penalty,
+    l2_penalty,
+)
 from sknnopt.schedules import SCHEDULES, reduce_on_plateau, warmup
 
 #: Epochs without improvement at which the plateau schedule acts at the latest. Where
@@ -33,17 +41,21 @@ from sknnopt.schedules import SCHEDULES, reduce_on_plateau, warmup
 _PLATEAU_PATIENCE = 10
 
 
+class Cancelled(Exception):
+    """Training ended because nobody waits for it any more."""
+
+
 class BatchHooks(Protocol):
     """What may be called in every step."""
 
-    def begin(self, batch: Chunk) -> None:
+    def begin(self, batch: Batch) -> None:
         """Before the forward pass."""
 
-    def gradient(self, gradient: Tensor, batch: Chunk) -> None:
+    def gradient(self, gradient: Tensor, batch: Batch) -> None:
         """After the gradient is complete, before it is clipped; may change it."""
 
-    def end(self, batch: Chunk, raw: Tensor, loss: Tensor) -> None:
-        """After the update."""
+    def end(self, batch: Batch, raw: Tensor, loss: Tensor) -> None:
+        """After the update, with each member's mean loss."""
 
 
 class Loop:
@@ -54,43 +66,74 @@ class Loop:
     job : Job
         What to train.
     record : Record
-        Where the run stands; updated in place while members live, and returned
-        whole by :meth:`result`.
+        Where the run stands; what becomes of it is written back by :meth:`settle`
+        when a member ends.
     hooks : BatchHooks or None, default=None
         Called in every step; None costs nothing.
+    is_cancelled : callable or None, default=None
+        Asked before every step; where it says True, training ends with
+        :class:`Cancelled`.
+
+    Notes
+    -----
+    Autograd is not needed, and should be off: gradients come from
+    :class:`~sknnopt._propagation.Propagation`.
     """
 
     def __init__(
-        self, job: Job, record: Record, hooks: BatchHooks | None = None
+        self,
+        job: Job,
+        record: Record,
+        hooks: BatchHooks | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        self.hooks = hooks
+        self.hooks, self._is_cancelled = hooks, is_cancelled
         self._whole = record
         self.live = np.arange(len(job))
         n_epochs = job.settings.max_epochs if job.n_epochs is None else job.n_epochs
         self._last_epoch = record.epochs + n_epochs
         #: One dict of ``(members,)`` arrays an epoch.
         self.history: list[dict[str, np.ndarray]] = []
-        self._attach(job, record)
+        self._attach(job, record.padded(job.kind))
 
     def _attach(self, job: Job, record: Record) -> None:
         """Lay out the tensors that steps work on, for the members that live."""
         self.job, self.kind, self.record = job, job.kind, record
-        self.layout = Layout.of(job.kind.architecture)
-        self.module = MemberNetwork(job.kind.architecture, record.weights)
+        architecture, self.layout = job.kind.architecture, job.kind.layout
         self.trained = record.weights[:, : self.layout.n_trained]
         self.gradient = torch.zeros_like(
             self.trained, memory_format=torch.contiguous_format
         )
-        self._tensors = list(self.module.parameters())
+        self._before = torch.empty_like(record.weights)
+        self._module: MemberNetwork | None = None
         self.epochs = Epochs(job)
-        self.held_out = (
-            Feed(job.kind, job.valid, job.held_out)
-            if job.valid is not None and job.held_out
+        self._passes = Propagation(
+            architecture,
+            self.layout,
+            record.weights,
+            self.gradient,
+            self.epochs.padded_size,
+        )
+        self._loss = LOSSES[job.kind.loss]
+        self._parameter = self._tensor(job.settings.loss_parameter)[:, None, None]
+        self._held_out = (
+            Evaluation(job.kind, job.held_out, self._parameter)
+            if job.held_out
             else None
         )
-        self._loss = LOSSES[job.kind.loss].make
-        self._parameter = self._tensor(job.settings.loss_parameter)[:, None, None]
+        self._trained_on: Evaluation | None = None
+        if job.kind.monitor == "full":
+            self._trained_on = Evaluation(job.kind, job.rows, self._parameter)
         self._read_settings()
+
+    @property
+    def module(self) -> MemberNetwork:
+        """The living members as a torch module, whose parameters are their weights."""
+        if self._module is None:
+            self._module = MemberNetwork(
+                self.kind.architecture, self.record.weights, self.layout
+            )
+        return self._module
 
     def _read_settings(self) -> None:
         """Turn the settings into tensors that broadcast over the flat weights."""
@@ -105,11 +148,6 @@ class Loop:
         n_layers = len(self.kind.architecture.sizes) - 1
         decay = np.repeat(settings.weight_decay[:, None], n_layers, axis=1)
         self._decay = self._strength(decay)
-        # Row counts of every batch, as the reciprocal that the loss is scaled by.
-        feed, size = self.epochs.feed, self.epochs.batch_size
-        begun = np.arange(self.epochs.n_steps.max())[:, None] * size
-        rows = np.clip(feed.n_rows - begun, 0, size)
-        self._scale = self._tensor(1 / (np.maximum(rows, 1) * feed.mean_weight))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.tensor(array, dtype=self.kind.torch_dtype, device=self.kind.device)
@@ -131,56 +169,74 @@ class Loop:
         -------
         dict of ndarray of shape (members,)
             The epoch's line of history.
+
+        Raises
+        ------
+        Cancelled
+            If ``is_cancelled`` said so.
         """
-        self._before = self.record.weights.clone()
-        self._norms = _Norms(self._layers, self.kind.monitor, self.epochs.n_steps)
+        epochs = self.epochs
+        self._before.copy_(self.record.weights)
+        self._norms = _Norms(self._layers, self.kind.monitor, epochs.n_steps)
         rates = self._rates()
-        total = torch.zeros_like(self._parameter[:, 0, 0])
-        self.module.train()
-        for step, batch in self.epochs(self.record.generators):
-            total += self._step(step, batch, rates[step])
+        of_step = self._tensor(rates[..., None]).unbind(0)
+        totals = [
+            self._train_on(chunk, of_step) for chunk in epochs(self.record.generators)
+        ]
         self.record.epochs += 1
         self.record.run_epochs += 1
-        feed = self.epochs.feed
-        loss = total.cpu().numpy() / (feed.n_rows * feed.mean_weight)
-        last = np.maximum(self.epochs.n_steps - 1, 0)
-        used = rates.cpu().numpy()[last, np.arange(len(last)), 0]
-        return self._measured(loss, used)
+        # Added up one after another, as for a member alone: padding adds zeros.
+        weighted = np.concatenate(totals) * epochs.rows_of_step
+        loss = np.cumsum(weighted, axis=0)[-1] / epochs.n_rows
+        last = np.maximum(epochs.n_steps - 1, 0)
+        return self._measured(loss, rates[last, np.arange(len(last))])
 
-    def _step(self, step: int, batch: Chunk, rate: Tensor) -> Tensor:
-        """Do one update; return each member's summed loss."""
+    def _train_on(self, chunk: Chunk, rates: Sequence[Tensor]) -> np.ndarray:
+        """Do the updates of a chunk; return each step's mean loss, (steps, members)."""
+        shape = (*chunk.scale.shape[:3], self.kind.architecture.n_outputs)
+        raw = self.gradient.new_empty(shape)
+        prepared = self._loss.prepare(chunk.target, self._parameter).unbind(0)
+        steps = zip(chunk.batches(), prepared, raw.unbind(0), strict=True)
+        for step, (batch, target, raw_of_step) in enumerate(steps, chunk.first):
+            if self._is_cancelled is not None and self._is_cancelled():
+                raise Cancelled
+            self._step(step, batch, target, rates[step], raw_of_step)
+        losses = self._loss.make(raw, chunk.target, self._parameter)
+        means = (losses * chunk.scale[..., 0]).sum(-1)
+        return means.cpu().numpy().astype(np.float64)
+
+    def _step(
+        self, step: int, batch: Batch, prepared: Tensor, rate: Tensor, raw: Tensor
+    ) -> None:
+        """Do one update; leave the raw outputs in ``raw``."""
         hooks = self.hooks
         if hooks is not None:
             hooks.begin(batch)
-        raw = self.module(batch.X, batch.masks, batch.weight)
-        losses = self._loss(raw, batch.target, self._parameter)
-        if batch.weight is not None:
-            losses = losses * batch.weight
-        sums = losses.sum(1)
-        parts = torch.autograd.grad((sums * self._scale[step]).sum(), self._tensors)
-        torch.cat([part.flatten(1) for part in parts], 1, out=self.gradient)
+        raw.copy_(self._passes.forward(batch.X, batch.masks, batch.weight))
+        slope = self._loss.gradient(raw, prepared, self._parameter)
+        self._passes.backward(slope, batch.scale)
         if self._l1 is not None:
-            self.gradient += l1_gradient(self.trained, self._l1)
+            add_l1_gradient(self.gradient, self.trained, self._l1)
         if self._l2 is not None:
-            self.gradient += l2_gradient(self.trained, self._l2)
+            add_l2_gradient(self.gradient, self.trained, self._l2)
         if hooks is not None:
             hooks.gradient(self.gradient, batch)
-        self._norms.read(step, self.gradient)
-        self._clip()
+        self._clip(self._norms.read(step, self.gradient))
         self._update(step, rate)
         if hooks is not None:
-            hooks.end(batch, raw.detach(), sums.detach())
-        return sums.detach()
+            losses = self._loss.make(raw, batch.target, self._parameter)
+            hooks.end(batch, raw, (losses * batch.scale[..., 0]).sum(-1))
 
-    def _clip(self) -> None:
+    def _clip(self, norm: Tensor | None) -> None:
         if self._clip_value is not None:
             clip_by_value(self.gradient, self._clip_value)
+            norm = None
         if self._clip_norm is None:
             return
         if self.kind.clip_per_tensor:
             clip_by_norm_per_tensor(self.gradient, self._clip_norm, self._slices)
         else:
-            clip_by_norm(self.gradient, self._clip_norm)
+            clip_by_norm(self.gradient, self._clip_norm, norm)
 
     def _update(self, step: int, rate: Tensor) -> None:
         slots = self.record.slots
@@ -206,8 +262,8 @@ class Loop:
         for name, slot in slots.items():
             slot[busy] = part[name]
 
-    def _rates(self) -> Tensor:
-        """Return the learning rate of each step, ``(steps, members, 1)``."""
+    def _rates(self) -> np.ndarray:
+        """Return the learning rate of each step, ``(steps, members)``."""
         settings, n_steps = self.job.settings, self.epochs.n_steps[:, None]
         # Counted in epochs of this size: a partial fit may come with any other.
         begun = self.record.run_epochs[:, None] * n_steps
@@ -217,9 +273,9 @@ class Loop:
         factor = make(done, horizon, settings.lr_decay[:, None])
         factor = factor * warmup(done, n_steps * settings.warmup[:, None])
         base = settings.learning_rate * self.record.plateau_factor
-        return self._tensor((base[:, None] * factor).T[..., None])
+        rates: np.ndarray = (base[:, None] * factor).T
+        return rates
 
-    @torch.no_grad()
     def _measured(self, loss: np.ndarray, rate: np.ndarray) -> dict[str, np.ndarray]:
         line = {
             "member": self.live,
@@ -229,10 +285,11 @@ class Loop:
         }
         if self._l1 is not None or self._l2 is not None:
             line["penalty"] = self._penalty()
-        if self.kind.monitor == "full":
-            line["train_score"] = self._evaluated(self.epochs.feed)[1]
-        if self.held_out is not None:
-            line["valid_loss"], line["valid_score"] = self._evaluated(self.held_out)
+        weights = self.record.weights
+        if self._trained_on is not None:
+            line["train_score"] = self._trained_on(weights)[1]
+        if self._held_out is not None:
+            line["valid_loss"], line["valid_score"] = self._held_out(weights)
         line.update(self._norms.columns())
         self.history.append(line)
         return line
@@ -244,10 +301,6 @@ class Loop:
         if self._l2 is not None:
             total += l2_penalty(self.trained, self._l2).cpu().numpy()
         return total
-
-    def _evaluated(self, feed: Feed) -> tuple[np.ndarray, np.ndarray]:
-        loss, score = evaluate(self.module, feed, self.kind.loss, self._parameter)
-        return loss.cpu().numpy(), score.cpu().numpy()
 
     def settle(self, line: dict[str, np.ndarray], stop_all: bool = False) -> bool:
         """Judge the epoch: keep what is best, let members go that have ended.
@@ -320,13 +373,10 @@ class Loop:
         """Write the state of the ended members back and go on without them."""
         if not ended.any():
             return
-        if ended.all() and self.record is self._whole:
-            return
         gone, left = np.flatnonzero(ended), np.flatnonzero(~ended)
-        if self.record is not self._whole:
-            self._whole.put(self.live[gone], self.record.take(gone))
-        self.live, self._last_epoch = self.live[left], self._last_epoch[left]
+        self._whole.put(self.live[gone], self.record.take(gone).compact(self.kind))
         if len(left):
+            self.live, self._last_epoch = self.live[left], self._last_epoch[left]
             self._attach(self.job.take(left), self.record.take(left))
 
     def result(self) -> Record:
@@ -345,18 +395,20 @@ class _Norms:
         self._last = set((n_steps - 1).tolist())
         self._sum: Tensor | None = None
 
-    def read(self, step: int, gradient: Tensor) -> None:
-        """Take in the gradient of a step, where it is asked for."""
+    def read(self, step: int, gradient: Tensor) -> Tensor | None:
+        """Take in the gradient of a step, where it is asked for; return its norm."""
         if self.monitor == "off":
-            return
+            return None
         if self.monitor == "light" and step not in self._last:
-            return
+            return None
         layers = [gradient_norm(gradient[:, columns]) for columns in self._columns]
-        norms = torch.cat([gradient_norm(gradient), *layers], 1)
+        norm = gradient_norm(gradient)
+        norms = torch.cat([norm, *layers], 1)
         wanted = self.n_steps > step if self.monitor == "full" else self._is_last(step)
         if not wanted.all():
             norms = norms * torch.from_numpy(wanted[:, None]).to(norms)
         self._sum = norms if self._sum is None else self._sum + norms
+        return norm
 
     def _is_last(self, step: int) -> np.ndarray:
         is_last: np.ndarray = self.n_steps - 1 == step

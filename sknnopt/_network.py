@@ -10,23 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
-from math import prod
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sknnopt._architecture import Architecture
+from sknnopt._layout import Layout
+from sknnopt._normalization import batch_moments, normalized, remember
 from sknnopt.activations import ACTIVATIONS
-from sknnopt.initializers import INITIALIZERS
-
-#: Weight of the newest batch in the running statistics, and the variance's floor:
-#: the constants of ``torch.nn.BatchNorm1d`` and ``LayerNorm``.
-_RUNNING_RATE = 0.1
-_EPSILON = 1e-5
 
 
 @contextmanager
@@ -58,183 +50,44 @@ def plain_mode(device: str, *, gradient: bool) -> Iterator[None]:
 Tensors = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Segment:
-    """A named part of the flat vector: one tensor of one layer."""
-
-    kind: str
-    layer: int
-    shape: tuple[int, int]
-    start: int
-
-    @property
-    def stop(self) -> int:
-        """One past the last column."""
-        return self.start + prod(self.shape)
-
-    @property
-    def columns(self) -> slice:
-        """The columns of the flat matrix that the part occupies."""
-        return slice(self.start, self.stop)
-
-    def view(self, flat: Tensor) -> Tensor:
-        """Return the part of ``flat`` as ``(members, *shape)``, without a copy."""
-        return flat[:, self.columns].view(len(flat), *self.shape)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where each tensor of a network lies in the flat vector.
-
-    What is trained comes first, running statistics last.
-    """
-
-    trained: tuple[Segment, ...]
-    statistics: tuple[Segment, ...]
-
-    @classmethod
-    def of(cls, architecture: Architecture) -> Layout:
-        """Lay out the tensors of ``architecture``."""
-        sizes = architecture.sizes
-        trained: list[tuple[str, int, tuple[int, int]]] = []
-        statistics: list[tuple[str, int, tuple[int, int]]] = []
-        for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
-            row = (1, fan_out)
-            trained += [("weight", layer, (fan_in, fan_out)), ("bias", layer, row)]
-            if architecture.normalization and layer < len(architecture.hidden):
-                trained += [("scale", layer, row), ("shift", layer, row)]
-                if architecture.normalization == "batch":
-                    statistics += [("mean", layer, row), ("variance", layer, row)]
-        placed = _place(trained + statistics)
-        return cls(placed[: len(trained)], placed[len(trained) :])
-
-    @property
-    def segments(self) -> tuple[Segment, ...]:
-        """All parts, in the order of the flat vector."""
-        return self.trained + self.statistics
-
-    @property
-    def n_trained(self) -> int:
-        """How many numbers of a member are trained."""
-        return self.trained[-1].stop
-
-    @property
-    def n_columns(self) -> int:
-        """How many numbers a member has, running statistics included."""
-        return self.segments[-1].stop
-
-    def of_kind(self, kind: str) -> list[Segment]:
-        """Return the parts of one kind, first layer first."""
-        return [segment for segment in self.segments if segment.kind == kind]
-
-
-def _place(parts: Sequence[tuple[str, int, tuple[int, int]]]) -> tuple[Segment, ...]:
-    placed = []
-    start = 0
-    for kind, layer, shape in parts:
-        placed.append(Segment(kind, layer, shape, start))
-        start = placed[-1].stop
-    return tuple(placed)
-
-
-def spread(layout: Layout, values: np.ndarray) -> np.ndarray:
-    """Spread one value per layer over that layer's weights.
-
-    Parameters
-    ----------
-    layout : Layout
-        Where the weights are.
-    values : ndarray of shape (members, layers)
-        Such as the strength of a penalty; the last layer is the output's.
-
-    Returns
-    -------
-    ndarray of shape (members, trained columns)
-        The values at the weights and zero elsewhere: biases are never penalized.
-    """
-    spread_out = np.zeros((len(values), layout.n_trained))
-    for segment in layout.of_kind("weight"):
-        spread_out[:, segment.columns] = values[:, segment.layer, None]
-    return spread_out
-
-
-def initial_weights(
-    architecture: Architecture,
-    weight_init: Sequence[str],
-    scale: float,
-    generator: np.random.Generator,
-) -> np.ndarray:
-    """Draw the flat vector of one new network.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        The network's shape.
-    weight_init : sequence of str
-        The initializer of each layer, the output's last; ``"auto"`` is what suits
-        the layer's activation (for the output, Xavier).
-    scale : float
-        Standard deviation of ``random_normal``, half-width of ``random_uniform``.
-    generator : numpy.random.Generator
-        The member's own source of randomness.
-
-    Returns
-    -------
-    ndarray of shape (columns,)
-        Weights as drawn, scales and variances one, all else zero.
-    """
-    layout = Layout.of(architecture)
-    flat = np.zeros(layout.n_columns)
-    for segment in layout.segments:
-        if segment.kind == "weight":
-            name = weight_init[segment.layer]
-            if name == "auto":
-                name = _suited_initializer(architecture, segment.layer)
-            draw = INITIALIZERS[name].make
-            flat[segment.columns] = draw(generator, *segment.shape, scale).ravel()
-        elif segment.kind in ("scale", "variance"):
-            flat[segment.columns] = 1.0
-    return flat
-
-
-def _suited_initializer(architecture: Architecture, layer: int) -> str:
-    if layer == len(architecture.hidden):
-        return "xavier_uniform"
-    return ACTIVATIONS[architecture.activations[layer]].initializer
-
-
 class MemberNetwork(nn.Module):
     """A batch of networks that share one architecture.
 
     Parameters
     ----------
-    architecture : Architecture
-        Their shape.
-    flat : Tensor of shape (members, columns)
-        All their numbers. The module's parameters are views of it: an update of
-        ``flat`` in place is an update of the module.
+        architecture : Architecture
+            Their shape.
+        flat : Tensor of shape (members, columns)
+            All their numbers. The module's parameters are views of it: an update of
+            ``flat`` in place is an update of the module.
+        layout : Layout or None, default=None
+            Where they lie in ``flat``; None: without a gap.
 
     Notes
     -----
-    Input of shape ``(members, rows, features)``, or ``(rows, features)`` where all
-    members see the same rows; output of shape ``(members, rows, outputs)``, raw:
-    before the sigmoid or softmax.
+        Input of shape ``(members, rows, features)``, or ``(rows, features)`` where all
+        members see the same rows; output of shape ``(members, rows, outputs)``, raw:
+        before the sigmoid or softmax.
 
     Examples
     --------
-    >>> import torch
-    >>> from sknnopt._architecture import Architecture
-    >>> from sknnopt._network import Layout, MemberNetwork
-    >>> shape = Architecture(4, (10,), 1, ("relu",))
-    >>> flat = torch.zeros(3, Layout.of(shape).n_columns)
-    >>> MemberNetwork(shape, flat)(torch.ones(5, 4)).shape
-    torch.Size([3, 5, 1])
+        >>> import torch
+        >>> from sknnopt._architecture import Architecture
+        >>> from sknnopt._layout import Layout
+    from sknnopt._normalization import batch_moments, normalized, remember
+        >>> from sknnopt._network import MemberNetwork
+        >>> shape = Architecture(4, (10,), 1, ("relu",))
+        >>> flat = torch.zeros(3, Layout.of(shape).n_columns)
+        >>> MemberNetwork(shape, flat)(torch.ones(5, 4)).shape
+        torch.Size([3, 5, 1])
     """
 
-    def __init__(self, architecture: Architecture, flat: Tensor) -> None:
+    def __init__(
+        self, architecture: Architecture, flat: Tensor, layout: Layout | None = None
+    ) -> None:
         super().__init__()
         self.architecture = architecture
-        layout = Layout.of(architecture)
+        layout = layout or Layout.of(architecture)
         # `data`, so that each view counts its own changes: autograd would otherwise
         # take a running mean that moves for a change of the weights.
         for segment in layout.trained:
@@ -284,49 +137,25 @@ class MemberNetwork(nn.Module):
         self, tensors: Tensors, layer: int, hidden: Tensor, weight: Tensor | None
     ) -> Tensor:
         if self.architecture.normalization == "layer":
-            centre = hidden.mean(-1, keepdim=True)
+            mean = hidden.mean(-1, keepdim=True)
             variance = hidden.var(-1, keepdim=True, correction=0)
         elif self.training:
-            centre, variance, count = _moments(hidden, weight)
-            self._remember(tensors, layer, centre, variance, count)
+            if weight is None:
+                weight = hidden.new_ones(hidden.shape[:2])
+            mean, variance, count, _ = batch_moments(hidden, weight[..., None])
+            self._remember(tensors, layer, mean, variance, count)
         else:
-            centre, variance = tensors[f"mean_{layer}"], tensors[f"variance_{layer}"]
-        standard = (hidden - centre) * torch.rsqrt(variance + _EPSILON)
+            mean, variance = tensors[f"mean_{layer}"], tensors[f"variance_{layer}"]
+        standard, _ = normalized(hidden, mean, variance)
         return torch.addcmul(
             tensors[f"shift_{layer}"], standard, tensors[f"scale_{layer}"]
         )
 
     @torch.no_grad()
-    def _remember(
-        self,
-        tensors: Tensors,
-        layer: int,
-        mean: Tensor,
-        variance: Tensor,
-        count: Tensor,
-    ) -> None:
-        """Move the running statistics towards those of this batch."""
-        # As for `count` rows; weights may add up to less than two.
-        unbiased = variance * (count.clamp(min=1) / (count - 1).clamp(min=1))
-        # A member without a row in this batch keeps what it has.
-        rate = _RUNNING_RATE * (count > 0).to(mean.dtype)
-        for kind, value in (("mean", mean), ("variance", unbiased)):
-            running = tensors[f"{kind}_{layer}"]
-            running.add_(rate * (value - running))
+    def _remember(self, tensors: Tensors, layer: int, *moments: Tensor) -> None:
+        running = tensors[f"mean_{layer}"], tensors[f"variance_{layer}"]
+        remember(*running, *moments)
 
 
 def _linear(tensors: Tensors, layer: int, hidden: Tensor) -> Tensor:
     return torch.baddbmm(tensors[f"bias_{layer}"], hidden, tensors[f"weight_{layer}"])
-
-
-def _moments(hidden: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean and (biased) variance over the rows, and how many rows count."""
-    if weight is None:
-        count = hidden.new_tensor(hidden.shape[1])
-        mean = hidden.mean(1, keepdim=True)
-        return mean, hidden.var(1, keepdim=True, correction=0), count
-    count = weight.sum(1)[:, None, None]
-    share = weight[..., None] / torch.where(count > 0, count, 1.0)
-    mean = (hidden * share).sum(1, keepdim=True)
-    variance = ((hidden - mean).square() * share).sum(1, keepdim=True)
-    return mean, variance, count

@@ -1,72 +1,146 @@
-"""The score of raw outputs: accuracy, or the coefficient of determination.
+"""The loss and score of networks on rows that are measured again and again.
 
-Both are ``1 - sum(w * error) / sum(w * reference)``, so both can be summed chunk by
-chunk: for accuracy the error is 0 or 1 and the reference 1, for R squared they are
-the squared distances to the prediction and to the mean.
+The score is accuracy or the coefficient of determination. Both are
+``1 - sum(w * error) / sum(w * reference)``, so both can be summed chunk by chunk: for
+accuracy the error is 0 or 1 and the reference 1, for R squared they are the squared
+distances to the prediction and to the mean.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from sknnopt._feed import Chunk, Feed
-from sknnopt._network import MemberNetwork
+from sknnopt._feed import Batch, gather
+from sknnopt._job import Kind, Rows
+from sknnopt._propagation import infer
 from sknnopt.losses import LOSSES
 
+#: Numbers of a layer that pass at once for each member.
+_CHUNK = 1 << 17
+#: Numbers of the rows that are kept between two measurements.
+_KEPT = 1 << 22
 
-@torch.no_grad()
-def evaluate(
-    module: MemberNetwork, feed: Feed, loss: str, parameter: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Measure all members on their rows, as they would predict them.
+
+class Evaluation:
+    """Members' rows, ready to be measured.
 
     Parameters
     ----------
-    module : MemberNetwork
-        The networks; left in evaluation mode.
-    feed : Feed
-        Each member's rows.
-    loss : str
-        Name of the loss.
+    kind : Kind
+        The networks and their loss.
+    rows : sequence of Rows
+        Each member's.
     parameter : Tensor of shape (members, 1, 1)
         The loss's parameter.
 
-    Returns
-    -------
-    loss, score : Tensor of shape (members,)
-        Weighted mean loss; accuracy or R squared (mean over the targets).
+    Notes
+    -----
+    Members with as many rows are measured together; the sums of others would be
+    padded, and rounded otherwise than alone.
     """
-    module.eval()
-    option = LOSSES[loss]
-    centre = None if option.task == "classification" else feed.target_mean
-    total: list[Tensor] = []
-    for chunk in feed.in_order():
-        raw = module(chunk.X)
-        weight = _row_weights(chunk)
-        per_row = option.make(raw, chunk.target, parameter)
-        if centre is None:
-            error = _is_wrong(raw, chunk.target, loss)
+
+    def __init__(self, kind: Kind, rows: Sequence[Rows], parameter: Tensor) -> None:
+        self.kind = kind
+        lengths = np.array([len(of_member) for of_member in rows])
+        self._groups = [
+            _Group(kind, rows, np.flatnonzero(lengths == length), parameter)
+            for length in np.unique(lengths)
+        ]
+        self._members = len(rows)
+
+    def __call__(self, weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Measure all members on their rows, as they would predict them.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (members, columns)
+            All numbers of the networks, padded.
+
+        Returns
+        -------
+        loss, score : ndarray of shape (members,)
+            Weighted mean loss; accuracy or R squared (mean over the targets).
+        """
+        loss, score = np.empty(self._members), np.empty(self._members)
+        with torch.no_grad():
+            for group in self._groups:
+                loss[group.members], score[group.members] = group.measure(weights)
+        return loss, score
+
+
+class _Group:
+    """Members with the same number of rows."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        rows: Sequence[Rows],
+        members: np.ndarray,
+        parameter: Tensor,
+    ) -> None:
+        self.kind, self.members = kind, members
+        self._rows = [rows[member] for member in members]
+        self._is_all = len(members) == len(rows)
+        self._where = torch.from_numpy(members).to(parameter.device)
+        self._parameter = parameter if self._is_all else parameter[self._where]
+        n_numbers = len(members) * len(self._rows[0]) * kind.architecture.n_inputs
+        self._kept = list(self._gathered()) if n_numbers <= _KEPT else None
+        self._centre: Tensor | None = None
+        if LOSSES[kind.loss].task == "regression":
+            self._centre = self._target_mean()
+
+    def _gathered(self) -> Iterator[Batch]:
+        n_rows = len(self._rows[0])
+        # From one network's shape alone: a loss is summed in the same parts in
+        # whatever company.
+        size = max(1, _CHUNK // max(self.kind.architecture.sizes))
+        for start in range(0, n_rows, size):
+            yield gather(self.kind, self._rows, slice(start, start + size))
+
+    def _batches(self) -> Iterator[Batch]:
+        return iter(self._kept) if self._kept is not None else self._gathered()
+
+    def _target_mean(self) -> Tensor:
+        total, count = 0.0, 0.0
+        for batch in self._batches():
+            total = total + (batch.target * batch.scale).sum(1, keepdim=True)
+            count = count + batch.scale.sum(1, keepdim=True)
+        mean: Tensor = total / count
+        return mean
+
+    def measure(self, weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Return loss and score of the group's members."""
+        weights = weights if self._is_all else weights[self._where]
+        architecture, layout = self.kind.architecture, self.kind.layout
+        sums: list[Tensor] = []
+        for batch in self._batches():
+            raw = infer(architecture, layout, weights, batch.X).contiguous()
+            parts = self._parts(raw, batch)
+            sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
+        loss, count, error, reference = sums
+        score = _explained(error, reference).mean(-1)
+        return (loss / count).cpu().numpy(), score.cpu().numpy()
+
+    def _parts(self, raw: Tensor, batch: Batch) -> list[Tensor]:
+        """Sum over rows: loss, weight, error and reference."""
+        option = LOSSES[self.kind.loss]
+        losses = option.make(raw, batch.target, self._parameter)
+        if self._centre is None:
+            error = _is_wrong(raw, batch.target, self.kind.loss)
             reference = torch.ones_like(error)
         else:
-            error = (chunk.target - option.respond(raw)).square()
-            reference = (chunk.target - centre).square()
-        parts = (
-            (per_row * weight[..., 0]).sum(1),
-            weight.sum((1, 2)),
-            (error * weight).sum(1),
-            (reference * weight).sum(1),
-        )
-        total = (
-            [a + b for a, b in zip(total, parts, strict=True)] if total else [*parts]
-        )
-    return total[0] / total[1], _explained(total[2], total[3]).mean(-1)
-
-
-def _row_weights(chunk: Chunk) -> Tensor:
-    if chunk.weight is None:
-        return torch.ones_like(chunk.X[..., :1])
-    return chunk.weight[..., None]
+            error = (batch.target - option.respond(raw)).square()
+            reference = (batch.target - self._centre).square()
+        return [
+            (losses * batch.scale[..., 0]).sum(1),
+            batch.scale.sum((1, 2)),
+            (error * batch.scale).sum(1),
+            (reference * batch.scale).sum(1),
+        ]
 
 
 def _is_wrong(raw: Tensor, target: Tensor, loss: str) -> Tensor:

@@ -21,7 +21,7 @@ from skorch.dataset import Dataset, unpack_data
 from torch import Tensor, nn
 
 from sknnopt._callbacks import CallbackHooks, check_callbacks
-from sknnopt._job import Job, Kind, Record, Rows, Table
+from sknnopt._job import Job, Kind, Record, Rows
 from sknnopt._loop import Loop
 from sknnopt._network import MemberNetwork, plain_mode
 from sknnopt._progress import ProgressCallback
@@ -211,15 +211,18 @@ class MemberNet(NeuralNet):
             The history: for each epoch its columns, over the members alive in it.
         """
         self.initialize()
-        self.notify("on_train_begin", X=job.train.X, y=job.train.target)
+        table = job.rows[0].table
+        self.notify("on_train_begin", X=table.X, y=table.target)
         history = self.fit_loop(job)
-        self.notify("on_train_end", X=job.train.X, y=job.train.target)
+        self.notify("on_train_end", X=table.X, y=table.target)
         return history
 
     def fit_loop(
         self, X: Job, y: Any = None, epochs: int | None = None, **fit_params: Any
     ) -> list[dict[str, np.ndarray]]:
         """Walk the epochs until every member has stopped."""
+        if not self.callbacks_:
+            return self._fit_quietly(Loop(X, self.record))
         datasets = self._datasets(X)
         hooks = CallbackHooks(self)
         loop = Loop(X, self.record, hooks if hooks.any else None)
@@ -235,12 +238,21 @@ class MemberNet(NeuralNet):
             self.record = self.optimizer_.record = loop.record
             self._record(line, best, time.perf_counter() - began)
             goes_on = loop.settle(line, stop_all=self._is_stopped(datasets))
-        self.record = loop.result()
-        # What the networks ended with, whoever left the batch when.
-        self.module_ = MemberNetwork(self.kind.architecture, self.record.weights)
-        if self.callbacks_:
-            self._add_records_of_callbacks(loop.history)
+        self._take_result(loop)
+        self._add_records_of_callbacks(loop.history)
         return loop.history
+
+    def _fit_quietly(self, loop: Loop) -> list[dict[str, np.ndarray]]:
+        """Walk the epochs with nobody to tell of them."""
+        while loop.settle(loop.epoch()):
+            pass
+        self._take_result(loop)
+        return loop.history
+
+    def _take_result(self, loop: Loop) -> None:
+        """Hold what the networks ended with, whoever left the batch when."""
+        self.record = self.optimizer_.record = loop.result()
+        self.module_ = MemberNetwork(self.kind.architecture, self.record.weights)
 
     def _add_records_of_callbacks(self, lines: list[dict[str, np.ndarray]]) -> None:
         """Copy what callbacks wrote, such as a score, into the history's lines."""
@@ -294,10 +306,8 @@ class MemberNet(NeuralNet):
         """Return the first member's rows as callbacks expect to receive them."""
         if not self.callbacks_:
             return {"dataset_train": None, "dataset_valid": None}
-        train = _dataset(job.train, job.rows[0])
-        valid = None
-        if job.valid is not None and job.held_out:
-            valid = _dataset(job.valid, job.held_out[0])
+        train = _dataset(job.rows[0])
+        valid = _dataset(job.held_out[0]) if job.held_out else None
         return {"dataset_train": train, "dataset_valid": valid}
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Iterator[Any]:
@@ -341,8 +351,8 @@ class MemberNet(NeuralNet):
         return response.argmax(axis=1)
 
 
-def _dataset(table: Table, rows: Rows) -> Dataset:
-    target = table.target[rows.index]
+def _dataset(rows: Rows) -> Dataset:
+    target = rows.table.target[rows.index]
     return Dataset(
-        table.X[rows.index], target[:, 0] if target.shape[1] == 1 else target
+        rows.table.X[rows.index], target[:, 0] if target.shape[1] == 1 else target
     )

@@ -13,6 +13,10 @@ B rows, K outputs:
 It returns the loss per row, a tensor of shape (M, B), averaged over the outputs but
 neither over rows nor members, so that sample weights can follow.
 
+``gradient(raw, prepare(target, parameter), parameter)`` is the derivative of each row's
+loss with respect to its raw outputs, a new tensor of shape (M, B, K). What depends on
+the target alone is prepared for many batches at once.
+
 Examples
 --------
 >>> import torch
@@ -51,6 +55,12 @@ class LossOption(Option):
         The paper or book that defines the option, with the equation or section.
     presets : frozenset of str, default=frozenset()
         Search spaces that include the option.
+    gradient : callable
+        Called as ``make`` is, with the prepared target; returns the derivative by the
+        raw outputs, of shape (M, B, K).
+    prepare : callable
+        Called as ``prepare(target, parameter)``; returns what ``gradient`` reads of
+        the target. The default is the target itself.
     task : {"classification", "regression"}
         The estimator that offers the loss.
     respond : callable
@@ -63,8 +73,10 @@ class LossOption(Option):
         and division by its standard deviation, or division by its mean.
     """
 
+    gradient: Callable[[Tensor, Tensor, Tensor], Tensor]
     task: str
     respond: Callable[[Tensor], Tensor]
+    prepare: Callable[[Tensor, Tensor], Tensor] = lambda target, parameter: target
     parameter: str | None = None
     target_scaling: str = "none"
 
@@ -73,6 +85,28 @@ def _binary_cross_entropy(raw: Tensor, target: Tensor, parameter: Tensor) -> Ten
     """Minus log-likelihood of K independent labels, smoothed towards 1/2."""
     smooth = target + parameter * (0.5 - target)
     return ((1.0 - smooth) * raw - functional.logsigmoid(raw)).mean(dim=-1)
+
+
+#: As tensors: to convert a plain number costs more than to multiply by it.
+_HALF = {
+    kind: torch.tensor(0.5, dtype=kind, device="cpu")
+    for kind in (torch.float32, torch.float64)
+}
+
+
+def _binary_cross_entropy_offset(target: Tensor, parameter: Tensor) -> Tensor:
+    """1/2 minus the smoothed target."""
+    return (0.5 - target) * (1.0 - parameter)
+
+
+def _binary_cross_entropy_gradient(
+    raw: Tensor, offset: Tensor, parameter: Tensor
+) -> Tensor:
+    """sigmoid(raw) minus the smoothed target."""
+    # Sigmoid as (1 + tanh(raw / 2)) / 2, since torch's own rounds the last numbers of
+    # an array otherwise: a member's results would depend on its place.
+    half = torch.mul(raw, _HALF[raw.dtype]).tanh_()
+    return _mean_slope(torch.add(offset, half, alpha=0.5))
 
 
 def _categorical_cross_entropy(
@@ -85,14 +119,33 @@ def _categorical_cross_entropy(
     return -torch.lerp(of_class, log_proba.mean(dim=-1), smoothing)
 
 
+def _categorical_cross_entropy_gradient(
+    raw: Tensor, target: Tensor, parameter: Tensor
+) -> Tensor:
+    """softmax(raw) minus the smoothed indicator of the class."""
+    slope = torch.softmax(raw, dim=-1).sub_(parameter / raw.shape[-1])
+    of_class = (parameter - 1.0).expand(*target.shape)
+    return slope.scatter_add_(-1, target, of_class)
+
+
 def _squared_error(raw: Tensor, target: Tensor, parameter: Tensor) -> Tensor:
     """(raw - target)^2."""
     return (raw - target).square().mean(dim=-1)
 
 
+def _squared_error_gradient(raw: Tensor, target: Tensor, parameter: Tensor) -> Tensor:
+    """2 (raw - target)."""
+    return _mean_slope((raw - target).mul_(2.0))
+
+
 def _absolute_error(raw: Tensor, target: Tensor, parameter: Tensor) -> Tensor:
     """|raw - target|."""
     return (raw - target).abs().mean(dim=-1)
+
+
+def _absolute_error_gradient(raw: Tensor, target: Tensor, parameter: Tensor) -> Tensor:
+    """sign(raw - target)."""
+    return _mean_slope((raw - target).sign_())
 
 
 def _huber(raw: Tensor, target: Tensor, parameter: Tensor) -> Tensor:
@@ -103,15 +156,35 @@ def _huber(raw: Tensor, target: Tensor, parameter: Tensor) -> Tensor:
     return (near * (distance - 0.5 * near)).mean(dim=-1)
 
 
+def _huber_gradient(raw: Tensor, target: Tensor, parameter: Tensor) -> Tensor:
+    """Raw - target, bounded to [-delta, delta]."""
+    return _mean_slope((raw - target).clamp_(-parameter, parameter))
+
+
 def _poisson(raw: Tensor, target: Tensor, parameter: Tensor) -> Tensor:
     """exp(raw) - target raw: minus log-likelihood without its constant."""
     return (raw.exp() - target * raw).mean(dim=-1)
+
+
+def _poisson_gradient(raw: Tensor, target: Tensor, parameter: Tensor) -> Tensor:
+    """exp(raw) - target."""
+    return _mean_slope(torch.exp(raw).sub_(target))
 
 
 def _quantile(raw: Tensor, target: Tensor, parameter: Tensor) -> Tensor:
     """Pinball loss: q e above the prediction, (q - 1) e below; e = target - raw."""
     error = target - raw
     return torch.maximum(parameter * error, (parameter - 1.0) * error).mean(dim=-1)
+
+
+def _quantile_gradient(raw: Tensor, target: Tensor, parameter: Tensor) -> Tensor:
+    """-q where the target is above the prediction, 1 - q below."""
+    return _mean_slope((raw - target).sign_().mul_(0.5).add_(0.5 - parameter))
+
+
+def _mean_slope(slope: Tensor) -> Tensor:
+    """Divide by the number of outputs, over which a loss is averaged."""
+    return slope if slope.shape[-1] == 1 else slope.div_(slope.shape[-1])
 
 
 def _softmax(raw: Tensor) -> Tensor:
@@ -130,6 +203,8 @@ _ESL = "Hastie, Tibshirani & Friedman 2009, The elements of statistical learning
 LOSSES: dict[str, LossOption] = {
     "binary_cross_entropy": LossOption(
         make=_binary_cross_entropy,
+        gradient=_binary_cross_entropy_gradient,
+        prepare=_binary_cross_entropy_offset,
         summary="Log-loss of a sigmoid per output: two classes, or many labels.",
         reference=f"{_PRML}, eqs. 5.21 and 5.22; smoothing: Szegedy et al. 2016, "
         "Rethinking the Inception architecture for computer vision, section 7",
@@ -139,6 +214,7 @@ LOSSES: dict[str, LossOption] = {
     ),
     "categorical_cross_entropy": LossOption(
         make=_categorical_cross_entropy,
+        gradient=_categorical_cross_entropy_gradient,
         summary="Log-loss of a softmax over the classes.",
         reference=f"{_PRML}, eq. 5.24; smoothing: Szegedy et al. 2016, "
         "Rethinking the Inception architecture for computer vision, section 7",
@@ -148,6 +224,7 @@ LOSSES: dict[str, LossOption] = {
     ),
     "squared_error": LossOption(
         make=_squared_error,
+        gradient=_squared_error_gradient,
         summary="Squared distance; predicts the mean.",
         reference=f"{_PRML}, eq. 5.14 (without the factor 1/2)",
         presets=frozenset({"small", "standard"}),
@@ -157,6 +234,7 @@ LOSSES: dict[str, LossOption] = {
     ),
     "absolute_error": LossOption(
         make=_absolute_error,
+        gradient=_absolute_error_gradient,
         summary="Absolute distance; predicts the median.",
         reference=f"{_ESL}, section 10.6",
         presets=frozenset({"standard"}),
@@ -166,6 +244,7 @@ LOSSES: dict[str, LossOption] = {
     ),
     "huber": LossOption(
         make=_huber,
+        gradient=_huber_gradient,
         summary="Squared within huber_delta, linear beyond: robust to outliers.",
         reference="Huber 1964, Robust estimation of a location parameter; "
         f"{_ESL}, eq. 10.23 (here halved)",
@@ -177,6 +256,7 @@ LOSSES: dict[str, LossOption] = {
     ),
     "poisson": LossOption(
         make=_poisson,
+        gradient=_poisson_gradient,
         summary="Log-likelihood of counts; predicts exp(raw), always positive.",
         reference="McCullagh & Nelder 1989, Generalized linear models, chapter 6",
         task="regression",
@@ -185,6 +265,7 @@ LOSSES: dict[str, LossOption] = {
     ),
     "quantile": LossOption(
         make=_quantile,
+        gradient=_quantile_gradient,
         summary="Pinball loss; predicts the given quantile.",
         reference="Koenker & Bassett 1978, Regression quantiles, Econometrica 46(1)",
         task="regression",

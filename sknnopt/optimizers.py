@@ -4,14 +4,15 @@ M is the number of members, P the length of one network's flat vector of weights
 Every entry of ``OPTIMIZERS`` is called as
 ``make(gradient, slots, momentum, nesterov)``:
 
-- ``gradient``: tensor of shape (M, P), not modified;
+- ``gradient``: tensor of shape (M, P); the rule may write over it;
 - ``slots``: dict of the rule's state, as made by `initial_slots`, updated in place;
 - ``momentum``: tensor of shape (M, 1) in [0, 1), read by ``sgd`` only;
 - ``nesterov``: bool, read by ``sgd`` only.
 
 It returns a direction of shape (M, P), to be read and not written to, as it may be a
-slot; the update is ``weights -= learning_rate * direction``. Constants and the place
-of epsilon are PyTorch's defaults.
+slot, and a factor of shape (M, 1) or None for 1; the update is
+``weights -= learning_rate * factor * direction``. Constants and the place of epsilon
+are PyTorch's defaults.
 
 Bias corrections such as 1 - beta^t are kept as running averages of the constant 1
 instead of powers of the step number: this is exact in single precision too, and
@@ -41,6 +42,8 @@ ADADELTA_RHO = 0.9
 ADADELTA_EPSILON = 1e-6
 
 Slots = dict[str, Tensor]
+#: What a rule returns: the direction, and each member's factor on it.
+Direction = tuple[Tensor, Tensor | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +54,17 @@ class OptimizerOption(Option):
     ----------
     make : callable
         Called as ``make(gradient, slots, momentum, nesterov)``; returns the
-        direction of the update, of shape (M, P).
+        direction of the update, of shape (M, P), and its factor, of shape (M, 1) or
+        None.
     summary : str
         One line for documentation tables.
     reference : str
         The paper or book that defines the option, with the equation or section.
     presets : frozenset of str, default=frozenset()
         Search spaces that include the option.
-    slots : mapping of str to {"weight", "member"}
-        Names of the state tensors, with shape (M, P) for ``"weight"`` and (M, 1) for
-        ``"member"``.
+    slots : mapping of str to int or None
+        Names of the state tensors with their number of columns; None: one for each
+        weight.
     initial : mapping of str to float, default={}
         Initial values of slots that do not start at 0.
     learning_rate : float
@@ -69,7 +73,7 @@ class OptimizerOption(Option):
         Default coefficient of the decoupled weight decay.
     """
 
-    slots: Mapping[str, str]
+    slots: Mapping[str, int | None]
     initial: Mapping[str, float] = field(default_factory=dict)
     learning_rate: float
     weight_decay: float = 0.0
@@ -88,7 +92,7 @@ def initial_slots(name: str, weights: Tensor) -> Slots:
     Returns
     -------
     slots : dict of str to Tensor
-        Tensors of shape (M, P) or (M, 1).
+        Tensors of shape (M, P), or (M, 1) for what belongs to a member.
 
     Examples
     --------
@@ -100,10 +104,12 @@ def initial_slots(name: str, weights: Tensor) -> Slots:
     """
     option = OPTIMIZERS[name]
     n_members, n_weights = weights.shape
-    widths = {"weight": n_weights, "member": 1}
     return {
-        slot: weights.new_full((n_members, widths[kind]), option.initial.get(slot, 0.0))
-        for slot, kind in option.slots.items()
+        slot: weights.new_full(
+            (n_members, n_weights if width is None else width),
+            option.initial.get(slot, 0.0),
+        )
+        for slot, width in option.slots.items()
     }
 
 
@@ -130,7 +136,7 @@ def update(
     weights : Tensor of shape (M, P)
         Weights of every member; changed in place.
     gradient : Tensor of shape (M, P)
-        Gradient of every member; not modified.
+        Gradient of every member; may be written over.
     slots : dict of str to Tensor
         State of the rule, from `initial_slots`; changed in place.
     learning_rate : Tensor of shape (M, 1)
@@ -161,32 +167,56 @@ def update(
     if weight_decay is not None:
         weights.addcmul_(weights * learning_rate, weight_decay, value=-1.0)
     rule = OPTIMIZERS[name].make
-    direction = rule(gradient, slots, momentum, nesterov)
-    weights.addcmul_(direction, learning_rate, value=-1.0)
+    direction, factor = rule(gradient, slots, momentum, nesterov)
+    rate = learning_rate if factor is None else learning_rate * factor
+    weights.addcmul_(direction, rate, value=-1.0)
+
+
+def _constant(value: float) -> dict[torch.dtype, Tensor]:
+    """Return a number as a tensor of either type: a plain one is converted each time.
+
+    That costs more than the rest of the call where a network is small.
+    """
+    kinds = (torch.float32, torch.float64)
+    return {kind: torch.tensor(value, dtype=kind, device="cpu") for kind in kinds}
+
+
+_ONE = _constant(1.0)
+_EPSILON = _constant(ADAM_EPSILON)
 
 
 def _average(slot: Tensor, rate: float) -> Tensor:
     """Move a running average of the constant 1, and so 1 - (1 - rate)^t, one step."""
-    return slot.mul_(1.0 - rate).add_(rate)
+    return slot.lerp_(_ONE[slot.dtype].to(slot.device), rate)
 
 
 def _average_square(slot: Tensor, gradient: Tensor, rate: float) -> Tensor:
     """Move a running average of squared gradients one step."""
-    return slot.mul_(1.0 - rate).addcmul_(gradient, gradient, value=rate)
+    return slot.lerp_(gradient.square(), rate)
 
 
-def _adam(gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool) -> Tensor:
+def _root_of_average(slot: Tensor, gradient: Tensor, rate: float) -> Tensor:
+    """Move a running average of squares; return its root in the gradient's place."""
+    square = slot.lerp_(torch.square(gradient, out=gradient), rate)
+    return torch.sqrt(square, out=gradient)
+
+
+def _adam(
+    gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool
+) -> Direction:
     """Mean over root of mean square, both corrected for their bias c1 and c2."""
     mean = slots["mean"].lerp_(gradient, 1.0 - ADAM_BETA_1)
-    square = _average_square(slots["square"], gradient, 1.0 - ADAM_BETA_2)
+    denominator = _root_of_average(slots["square"], gradient, 1.0 - ADAM_BETA_2)
     c1 = _average(slots["mean_correction"], 1.0 - ADAM_BETA_1)
-    c2 = _average(slots["square_correction"], 1.0 - ADAM_BETA_2)
-    # Both sides multiplied by c1, so that the corrections cost nothing per weight.
-    denominator = torch.addcmul(c1 * ADAM_EPSILON, square.sqrt(), c1 / c2.sqrt())
-    return torch.div(mean, denominator, out=denominator)
+    root = _average(slots["square_correction"], 1.0 - ADAM_BETA_2).sqrt()
+    # Both sides multiplied by the root of c2, which leaves one number for each member.
+    denominator.add_(root * _EPSILON[root.dtype])
+    return torch.div(mean, denominator, out=denominator), root.div_(c1)
 
 
-def _nadam(gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool) -> Tensor:
+def _nadam(
+    gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool
+) -> Direction:
     """Adam whose first moment looks one step ahead along a warmed-up momentum."""
     decay = NADAM_DECAY_BASE**NADAM_MOMENTUM_DECAY
     power = slots["momentum_power"].mul_(decay)
@@ -194,61 +224,62 @@ def _nadam(gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool) -> 
     mu_next = ADAM_BETA_1 * (1.0 - 0.5 * decay * power)
     product = slots["momentum_product"].mul_(mu)
     mean = slots["mean"].lerp_(gradient, 1.0 - ADAM_BETA_1)
-    square = _average_square(slots["square"], gradient, 1.0 - ADAM_BETA_2)
-    c2 = _average(slots["square_correction"], 1.0 - ADAM_BETA_2)
+    root = _average(slots["square_correction"], 1.0 - ADAM_BETA_2).sqrt()
     ahead: Tensor = mean * (mu_next / (1.0 - product * mu_next))
     ahead.addcmul_(gradient, (1.0 - mu) / (1.0 - product))
-    return ahead.div_(square.sqrt().div_(c2.sqrt()).add_(ADAM_EPSILON))
+    denominator = _root_of_average(slots["square"], gradient, 1.0 - ADAM_BETA_2)
+    denominator.add_(root * _EPSILON[root.dtype])
+    return ahead.div_(denominator), root
 
 
 def _rmsprop(
     gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool
-) -> Tensor:
+) -> Direction:
     """Gradient over the root of its running mean square."""
     square = _average_square(slots["square"], gradient, 1.0 - RMSPROP_ALPHA)
-    denominator = square.sqrt().add_(RMSPROP_EPSILON)
-    return torch.div(gradient, denominator, out=denominator)
+    return gradient.div_(square.sqrt().add_(RMSPROP_EPSILON)), None
 
 
 def _adagrad(
     gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool
-) -> Tensor:
+) -> Direction:
     """Gradient over the root of the sum of its squares so far."""
     square = slots["square_sum"].addcmul_(gradient, gradient)
-    denominator = square.sqrt().add_(ADAGRAD_EPSILON)
-    return torch.div(gradient, denominator, out=denominator)
+    return gradient.div_(square.sqrt().add_(ADAGRAD_EPSILON)), None
 
 
 def _adadelta(
     gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool
-) -> Tensor:
+) -> Direction:
     """Gradient times RMS of past directions over RMS of gradients."""
     square = _average_square(slots["square"], gradient, 1.0 - ADADELTA_RHO)
     past = slots["square_direction"]
     ratio = (past + ADADELTA_EPSILON).div_(square + ADADELTA_EPSILON)
     direction = ratio.sqrt_().mul_(gradient)
     _average_square(past, direction, 1.0 - ADADELTA_RHO)
-    return direction
+    return direction, None
 
 
-def _sgd(gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool) -> Tensor:
+def _sgd(gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool) -> Direction:
     """Velocity u = momentum u + g; with Nesterov's look-ahead, g + momentum u."""
     velocity = slots["velocity"].mul_(momentum).add_(gradient)
-    return torch.addcmul(gradient, velocity, momentum) if nesterov else velocity
+    if nesterov:
+        return gradient.addcmul_(velocity, momentum), None
+    return velocity, None
 
 
 _ADAM_SLOTS = {
-    "mean": "weight",
-    "square": "weight",
-    "mean_correction": "member",
-    "square_correction": "member",
+    "mean": None,
+    "square": None,
+    "mean_correction": 1,
+    "square_correction": 1,
 }
 _NADAM_SLOTS = {
-    "mean": "weight",
-    "square": "weight",
-    "square_correction": "member",
-    "momentum_power": "member",
-    "momentum_product": "member",
+    "mean": None,
+    "square": None,
+    "square_correction": 1,
+    "momentum_power": 1,
+    "momentum_product": 1,
 }
 
 OPTIMIZERS: dict[str, OptimizerOption] = {
@@ -286,7 +317,7 @@ OPTIMIZERS: dict[str, OptimizerOption] = {
         reference="Tieleman & Hinton 2012, Neural networks for machine learning, "
         "lecture 6.5",
         presets=frozenset({"standard", "guide"}),
-        slots={"square": "weight"},
+        slots={"square": None},
         learning_rate=1e-3,
     ),
     "adagrad": OptimizerOption(
@@ -294,7 +325,7 @@ OPTIMIZERS: dict[str, OptimizerOption] = {
         summary="Gradient over the root of the sum of its squares.",
         reference="Duchi, Hazan & Singer 2011, Adaptive subgradient methods for online "
         "learning and stochastic optimization, section 1",
-        slots={"square_sum": "weight"},
+        slots={"square_sum": None},
         learning_rate=1e-2,
     ),
     "adadelta": OptimizerOption(
@@ -303,7 +334,7 @@ OPTIMIZERS: dict[str, OptimizerOption] = {
         reference="Zeiler 2012, ADADELTA: an adaptive learning rate method, "
         "algorithm 1",
         presets=frozenset({"guide"}),
-        slots={"square": "weight", "square_direction": "weight"},
+        slots={"square": None, "square_direction": None},
         learning_rate=1.0,
     ),
     "sgd": OptimizerOption(
@@ -312,7 +343,7 @@ OPTIMIZERS: dict[str, OptimizerOption] = {
         reference="Sutskever et al. 2013, On the importance of initialization and "
         "momentum in deep learning, eqs. 1 to 4",
         presets=frozenset({"small", "standard", "guide"}),
-        slots={"velocity": "weight"},
+        slots={"velocity": None},
         learning_rate=0.05,
     ),
 }

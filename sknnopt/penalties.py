@@ -39,30 +39,33 @@ def l1_penalty(weights: Tensor, strength: Tensor) -> Tensor:
     return (strength * weights.abs()).sum(dim=-1)
 
 
-def l1_gradient(weights: Tensor, strength: Tensor) -> Tensor:
-    r"""Subgradient of the L1 penalty, :math:`\lambda_j \mathrm{sign}(w_j)`, 0 at 0.
+def add_l1_gradient(gradient: Tensor, weights: Tensor, strength: Tensor) -> Tensor:
+    r"""Add the subgradient of the L1 penalty, :math:`\lambda_j \mathrm{sign}(w_j)`.
 
     Parameters
     ----------
+    gradient : Tensor of shape (M, P)
+        Gradient of every member; changed in place.
     weights : Tensor of shape (M, P)
-        Weights of every member.
+        Weights of every member; a weight of 0 adds 0.
     strength : Tensor of shape (M, P)
         Factor of every weight.
 
     Returns
     -------
     gradient : Tensor of shape (M, P)
-        What is added to the gradient of the loss.
+        The same tensor.
 
     Examples
     --------
     >>> import torch
-    >>> from sknnopt.penalties import l1_gradient
+    >>> from sknnopt.penalties import add_l1_gradient
     >>> w = torch.tensor([[1.0, -2.0, 0.0]], dtype=torch.float64)
-    >>> l1_gradient(w, torch.full((1, 3), 0.5, dtype=torch.float64))
-    tensor([[ 0.5000, -0.5000,  0.0000]], dtype=torch.float64)
+    >>> strength = torch.full((1, 3), 0.5, dtype=torch.float64)
+    >>> add_l1_gradient(torch.ones_like(w), w, strength)
+    tensor([[1.5000, 0.5000, 1.0000]], dtype=torch.float64)
     """
-    return strength * weights.sign()
+    return gradient.addcmul_(weights.sign(), strength)
 
 
 def l2_penalty(weights: Tensor, strength: Tensor) -> Tensor:
@@ -95,11 +98,13 @@ def l2_penalty(weights: Tensor, strength: Tensor) -> Tensor:
     return (strength * weights.square()).sum(dim=-1)
 
 
-def l2_gradient(weights: Tensor, strength: Tensor) -> Tensor:
-    r"""Gradient of the L2 penalty, :math:`2 \lambda_j w_j`.
+def add_l2_gradient(gradient: Tensor, weights: Tensor, strength: Tensor) -> Tensor:
+    r"""Add the gradient of the L2 penalty, :math:`2 \lambda_j w_j`.
 
     Parameters
     ----------
+    gradient : Tensor of shape (M, P)
+        Gradient of every member; changed in place.
     weights : Tensor of shape (M, P)
         Weights of every member.
     strength : Tensor of shape (M, P)
@@ -108,14 +113,15 @@ def l2_gradient(weights: Tensor, strength: Tensor) -> Tensor:
     Returns
     -------
     gradient : Tensor of shape (M, P)
-        What is added to the gradient of the loss.
+        The same tensor.
 
     Examples
     --------
     >>> import torch
-    >>> from sknnopt.penalties import l2_gradient
+    >>> from sknnopt.penalties import add_l2_gradient
     >>> w = torch.tensor([[1.0, -2.0]], dtype=torch.float64)
-    >>> l2_gradient(w, torch.full((1, 2), 0.5, dtype=torch.float64))
+    >>> strength = torch.full((1, 2), 0.5, dtype=torch.float64)
+    >>> add_l2_gradient(torch.zeros_like(w), w, strength)
     tensor([[ 1., -2.]], dtype=torch.float64)
     """
-    return 2.0 * strength * weights
+    return gradient.addcmul_(weights, strength, value=2.0)

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from sknnopt._architecture import Architecture
 from sknnopt._job import Job, Kind, Record, Rows, Settings, Table
+from sknnopt._layout import Layout
 from sknnopt._loop import Loop
-from sknnopt._network import Layout
 from sknnopt.schedules import SCHEDULES, warmup
 
 #: torch's own modules for the names of the registry.
@@ -125,12 +125,13 @@ def make_table(kind, n_rows=30, seed=0):
     return Table(X, target)
 
 
-def make_rows(n_total, sizes, *, weighted=False, seed=1):
+def make_rows(table, sizes, *, weighted=False, seed=1):
     """Return for each size as many rows of the table, in random order."""
     rng = np.random.default_rng(seed)
     return [
         Rows(
-            rng.permutation(n_total)[:size],
+            table,
+            rng.permutation(len(table.X))[:size],
             rng.uniform(0.2, 3.0, size) if weighted else None,
         )
         for size in sizes
@@ -139,16 +140,12 @@ def make_rows(n_total, sizes, *, weighted=False, seed=1):
 
 def make_job(kind, sizes=(20,), *, valid=None, weighted=False, **settings):
     """Return a Job of ``len(sizes)`` members; ``valid`` rows are held out, if given."""
-    n_total = max(sizes) + 10
-    table = make_table(kind, n_total)
-    held_out = () if valid is None else make_rows(n_total, valid, seed=2)
+    table = make_table(kind, max(sizes) + 10)
     return Job(
         kind=kind,
         settings=make_settings(kind, len(sizes), **settings),
-        train=table,
-        rows=make_rows(n_total, sizes, weighted=weighted),
-        valid=None if valid is None else table,
-        held_out=held_out,
+        rows=make_rows(table, sizes, weighted=weighted),
+        held_out=() if valid is None else make_rows(table, valid, seed=2),
     )
 
 

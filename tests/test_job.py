@@ -19,7 +19,7 @@ from helpers import (
 )
 
 from sknnopt._job import Record, Rows, Settings, fresh_slots
-from sknnopt._network import Layout, initial_weights
+from sknnopt._layout import Layout, initial_weights
 from sknnopt.optimizers import OPTIMIZERS, initial_slots
 
 SLOT_NAMES = {name: set(option.slots) for name, option in OPTIMIZERS.items()}

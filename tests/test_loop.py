@@ -23,7 +23,8 @@ from helpers import (
 
 from sknnopt._feed import Epochs, Feed
 from sknnopt._job import Table
-from sknnopt._network import Layout, MemberNetwork
+from sknnopt._layout import Layout
+from sknnopt._network import MemberNetwork
 from sknnopt._scores import evaluate
 from sknnopt.activations import ACTIVATIONS
 from sknnopt.losses import LOSSES

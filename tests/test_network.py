@@ -11,7 +11,8 @@ from helpers import TORCH_ACTIVATIONS, flat_vector, plain_forward, plain_network
 from torch.nn import functional
 
 from sknnopt._architecture import Architecture
-from sknnopt._network import Layout, MemberNetwork, initial_weights, spread
+from sknnopt._layout import Layout, initial_weights, spread
+from sknnopt._network import MemberNetwork
 from sknnopt.activations import ACTIVATIONS
 from sknnopt.initializers import INITIALIZERS
 

@@ -11,7 +11,8 @@ from sklearn.metrics import accuracy_score, log_loss, r2_score
 from sknnopt import _feed
 from sknnopt._feed import Feed
 from sknnopt._job import Record, Rows, Table
-from sknnopt._network import Layout, MemberNetwork
+from sknnopt._layout import Layout
+from sknnopt._network import MemberNetwork
 from sknnopt._scores import evaluate
 from sknnopt.losses import LOSSES
 

@@ -1,0 +1,328 @@
+"""Forward and backward passes of a batch of networks, without autograd.
+
+The cost of a step on small networks is the calls, not the arithmetic. Each layer here
+knows its own derivative, and all intermediate values have a place of their own for the
+whole of a run, so that a step is some ten calls a layer and allocates next to nothing.
+
+Every number is computed alike whoever trains beside a network: see `Layout.padded`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sknnopt._architecture import Architecture
+from sknnopt._layout import Layout, Segment
+from sknnopt._normalization import Normalization, normalized
+from sknnopt.activations import ACTIVATIONS
+
+Masks = Sequence[Tensor | None]
+
+
+class _Linear:
+    """A layer of many outputs: ``x W + b`` as a matrix product."""
+
+    def __init__(
+        self, tensors: _Tensors, layer: int, n_rows: int, *, passes_back: bool
+    ) -> None:
+        self.weight, self.weight_gradient = tensors.pair("weight", layer)
+        self.bias, self.bias_gradient = tensors.pair("bias", layer)
+        self._turned = self.weight.mT
+        members, fan_in, fan_out = self.weight.shape
+        self.output = self.weight.new_zeros(members, n_rows, fan_out)
+        self._back = (
+            self.weight.new_zeros(members, n_rows, fan_in) if passes_back else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._input = x
+        return torch.baddbmm(self.bias, x, self.weight, out=self.output)
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        torch.bmm(self._input.mT, gradient, out=self.weight_gradient)
+        torch.sum(gradient, 1, True, out=self.bias_gradient)
+        if self._back is None:
+            return gradient
+        return torch.bmm(gradient, self._turned, out=self._back)
+
+
+class _SingleOutput:
+    """A layer of one output, as sums of products.
+
+    Matrix products with a single column take several times as long in a batch, and
+    round otherwise there than alone.
+    """
+
+    def __init__(self, tensors: _Tensors, layer: int, n_rows: int) -> None:
+        weight, gradient = tensors.pair("weight", layer)
+        self.bias, self.bias_gradient = tensors.pair("bias", layer)
+        self.weight, self.weight_gradient = weight.mT, gradient.mT
+        members, fan_in, _ = weight.shape
+        self.output = weight.new_zeros(members, n_rows, 1)
+        self._product = weight.new_zeros(members, n_rows, fan_in)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._input = x
+        product = torch.mul(x, self.weight, out=self._product)
+        return torch.sum(product, -1, True, out=self.output).add_(self.bias)
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        product = torch.mul(self._input, gradient, out=self._product)
+        torch.sum(product, 1, True, out=self.weight_gradient)
+        torch.sum(gradient, 1, True, out=self.bias_gradient)
+        return torch.mul(gradient, self.weight, out=self._product)
+
+
+class _Hidden:
+    """A hidden layer: linear, normalization, activation, dropout."""
+
+    def __init__(
+        self, architecture: Architecture, tensors: _Tensors, layer: int, n_rows: int
+    ) -> None:
+        self._linear = _Linear(tensors, layer, n_rows, passes_back=layer > 0)
+        self._activation = ACTIVATIONS[architecture.activations[layer]]
+        output = self._linear.output
+        # A derivative that reads the input needs both; else one is written over.
+        reads_input = self._activation.reads_input
+        self._active = torch.zeros_like(output) if reads_input else output
+        self._dropped: Tensor | None = None
+        self._mask: Tensor | None = None
+        self._normalization = None
+        self._units = architecture.hidden[layer]
+        kind = architecture.normalization
+        if kind is not None:
+            self._normalization = tensors.normalization(kind, layer)
+
+    def forward(self, x: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:
+        linear = self._linear.forward(x)
+        if self._normalization is not None:
+            self._normalization.forward(linear[..., : self._units], weight)
+        active = self._activation.make(linear, out=self._active)
+        self._mask = mask
+        if mask is None:
+            return active
+        if self._dropped is None:
+            self._dropped = torch.zeros_like(active)
+        units = self._units
+        torch.mul(active[..., :units], mask, out=self._dropped[..., :units])
+        return self._dropped
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        units = self._units
+        if self._mask is not None:
+            gradient[..., :units].mul_(self._mask)
+        self._activation.backward(gradient, self._linear.output, self._active)
+        if self._normalization is not None:
+            self._normalization.backward(gradient[..., :units])
+        return self._linear.backward(gradient)
+
+
+class _Tensors:
+    """The tensors of all members, and where their gradients are written."""
+
+    def __init__(self, layout: Layout, weights: Tensor, gradient: Tensor) -> None:
+        self.layout, self._weights = layout, weights
+        self._segments = {(s.kind, s.layer): s for s in layout.segments}
+        # A product of matrices can be written into a flat row only where it is alone.
+        self.is_joined = len(weights) == 1
+        self._gradients = {
+            segment: segment.whole(gradient)
+            if self.is_joined
+            else weights.new_zeros(len(weights), *segment.padded)
+            for segment in layout.trained
+        }
+        self.gradient = gradient
+        self._parts = self._gaps_filled()
+
+    def _gaps_filled(self) -> list[Tensor]:
+        """List the gradients as columns of the flat one, with zeros between layers."""
+        parts, end = [], 0
+        ends = [*(s.start for s in self.layout.trained), self.layout.n_trained]
+        for segment, start in zip((None, *self.layout.trained), ends, strict=True):
+            if segment is not None:
+                parts.append(self._gradients[segment].flatten(1))
+                end = segment.stop
+            if start > end:
+                parts.append(self.gradient.new_zeros(len(self.gradient), start - end))
+        return parts
+
+    def pair(self, kind: str, layer: int) -> tuple[Tensor, Tensor]:
+        """Return a tensor and the place of its gradient, both padded."""
+        segment = self._segments[kind, layer]
+        return segment.whole(self._weights), self._gradients[segment]
+
+    def normalization(self, kind: str, layer: int) -> Normalization:
+        """Return a layer's normalization, without padding."""
+
+        def units(segment: Segment, whole: Tensor) -> Tensor:
+            return whole[..., : segment.shape[1]]
+
+        segments = {k: s for (k, at), s in self._segments.items() if at == layer}
+        tensors = {
+            k: units(s, s.whole(self._weights))
+            for k, s in segments.items()
+            if k in ("scale", "shift", "mean", "variance")
+        }
+        gradients = {
+            k: units(segments[k], self._gradients[segments[k]])
+            for k in ("scale", "shift")
+        }
+        return Normalization(kind, tensors, gradients)
+
+    def join(self) -> None:
+        """Copy the gradients of all tensors into the flat one."""
+        if not self.is_joined:
+            torch.cat(self._parts, 1, out=self.gradient)
+
+
+class Propagation:
+    """The passes of networks of one architecture over batches of one size.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Shape of the networks.
+    layout : Layout
+        Where the numbers lie in ``weights``.
+    weights : Tensor of shape (members, columns)
+        All numbers of the networks; read at every pass, and the running statistics of
+        batch normalization are changed in place.
+    gradient : Tensor of shape (members, trained columns)
+        Where :meth:`backward` writes.
+    n_rows : int
+        Rows of a batch.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        layout: Layout,
+        weights: Tensor,
+        gradient: Tensor,
+        n_rows: int,
+    ) -> None:
+        self._tensors = _Tensors(layout, weights, gradient)
+        depth, self._outputs = len(architecture.hidden), architecture.n_outputs
+        self._hidden = [
+            _Hidden(architecture, self._tensors, layer, n_rows)
+            for layer in range(depth)
+        ]
+        self._head: _Linear | _SingleOutput
+        if self._outputs == 1:
+            self._head = _SingleOutput(self._tensors, depth, n_rows)
+        else:
+            self._head = _Linear(self._tensors, depth, n_rows, passes_back=depth > 0)
+        self._slope = torch.zeros_like(self._head.output)
+        self._real = _real_columns(architecture, layout, gradient)
+
+    def forward(
+        self, X: Tensor, masks: Masks = (), weight: Tensor | None = None
+    ) -> Tensor:
+        """Return the raw outputs.
+
+        Parameters
+        ----------
+        X : Tensor of shape (members, rows, features)
+            The rows of the batch.
+        masks : sequence of Tensor or None, default=()
+            For each hidden layer what its units are multiplied by: dropout.
+        weight : Tensor of shape (members, rows, 1) or None, default=None
+            Weights of the rows, zero at padding, for batch normalization.
+
+        Returns
+        -------
+        Tensor of shape (members, rows, outputs)
+            A view of what the next pass writes over.
+        """
+        hidden = X
+        for layer, block in enumerate(self._hidden):
+            hidden = block.forward(hidden, masks[layer] if masks else None, weight)
+        return self._head.forward(hidden)[..., : self._outputs]
+
+    def backward(self, slope: Tensor, scale: Tensor) -> None:
+        """Write the gradient of the last pass.
+
+        Parameters
+        ----------
+        slope : Tensor of shape (members, rows, outputs)
+            Derivative of each row's loss by its raw outputs.
+        scale : Tensor of shape (members, rows, 1)
+            What each row's loss is multiplied by in the sum.
+        """
+        torch.mul(slope, scale, out=self._slope[..., : self._outputs])
+        gradient = self._head.backward(self._slope)
+        for block in reversed(self._hidden):
+            gradient = block.backward(gradient)
+        self._tensors.join()
+        if self._real is not None:
+            self._tensors.gradient.mul_(self._real)
+
+
+def _real_columns(
+    architecture: Architecture, layout: Layout, gradient: Tensor
+) -> Tensor | None:
+    """Return ones at the weights and zeros at padding, where padding gets a gradient.
+
+    It does behind units that answer zero by something else, as the sigmoid does.
+    """
+    kinds = {ACTIVATIONS[name].make for name in architecture.activations}
+    zero = gradient.new_zeros(1)
+    if not any(make(zero).item() for make in kinds):
+        return None
+    real = gradient.new_zeros(1, layout.n_trained)
+    for segment in layout.trained:
+        segment.view(real).fill_(1.0)
+    return real
+
+
+def infer(
+    architecture: Architecture, layout: Layout, weights: Tensor, X: Tensor
+) -> Tensor:
+    """Return the raw outputs of trained networks: no dropout, running statistics.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Shape of the networks.
+    layout : Layout
+        Where the numbers lie in ``weights``.
+    weights : Tensor of shape (members, columns)
+        All numbers of the networks.
+    X : Tensor of shape (members, rows, features) or (rows, features)
+        Rows; without members, all of them see the same ones.
+
+    Returns
+    -------
+    Tensor of shape (members, rows, outputs)
+        Raw outputs.
+    """
+    tensors = {(s.kind, s.layer): s.whole(weights) for s in layout.segments}
+    hidden = X if X.ndim == 3 else X.expand(len(weights), *X.shape)
+    depth = len(architecture.hidden)
+    for layer, name in enumerate(architecture.activations):
+        linear = torch.baddbmm(tensors["bias", layer], hidden, tensors["weight", layer])
+        if architecture.normalization is not None:
+            part = linear[..., : architecture.hidden[layer]]
+            units = slice(architecture.hidden[layer])
+            part.copy_(_normalized_by_statistics(tensors, layer, part, units))
+        hidden = ACTIVATIONS[name].make(linear, out=linear)
+    weight, bias = tensors["weight", depth], tensors["bias", depth]
+    if architecture.n_outputs == 1:
+        return (hidden * weight.mT).sum(-1, keepdim=True).add_(bias)
+    return torch.baddbmm(bias, hidden, weight)[..., : architecture.n_outputs]
+
+
+def _normalized_by_statistics(
+    tensors: dict[tuple[str, int], Tensor], layer: int, hidden: Tensor, units: slice
+) -> Tensor:
+    part = {k: t[..., units] for (k, at), t in tensors.items() if at == layer}
+    if "mean" in part:
+        mean, variance = part["mean"], part["variance"]
+    else:
+        mean = hidden.mean(-1, keepdim=True)
+        variance = hidden.var(-1, keepdim=True, correction=0)
+    standard, _ = normalized(hidden, mean, variance)
+    return torch.addcmul(part["shift"], standard, part["scale"])
