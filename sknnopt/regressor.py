@@ -195,23 +195,39 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
         """
         return self._partial_fit(X, y, sample_weight)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(
+        self, X: Any, return_std: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Predict the target.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
+        return_std : bool, default=False
+            Whether to return the spread of the members too.
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions in the target's own units.
+        mean : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions in the target's own units: the mean over the members, each of
+            which is first brought within the bounds that the class's notes give.
+        std : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Standard deviation between the members' bounded predictions, divided by
+            ``n_members`` (``ddof=0``); zero for a single one. It tells where members
+            disagree, and not how much the target scatters. Only where ``return_std``.
         """
-        response = self._respond(X).astype(np.float64)
+        if not return_std:
+            return self._in_units(self._respond(X))
+        X = self._checked_rows(X)
+        mean, std = self._responder().mean_and_std(X)
+        std = std * self._target["scale"]
+        return self._in_units(mean), std[:, 0] if self._is_1d else std
+
+    def _in_units(self, response: np.ndarray) -> np.ndarray:
         target = self._target
         with np.errstate(over="ignore"):
-            values = response * target["scale"] + target["mean"]
+            values = response.astype(np.float64) * target["scale"] + target["mean"]
         values = np.clip(values, *self._bounds())
         return values[:, 0] if self._is_1d else values
 
