@@ -37,7 +37,7 @@ def _split(y, n_members=5, fraction=0.1, *, stratify=True, seed=0, counted=None)
     ],
 )
 def test_number_of_folds(n_members, fraction, n_rows, expected):
-    """One fold a member, 5 at least, within what fraction and rows allow; 2 at least."""
+    """One fold a member, 5 or more, as far as the fraction and the rows allow."""
     assert count_folds(n_members, fraction, n_rows) == expected
 
 
@@ -104,7 +104,7 @@ def test_any_row_may_be_in_any_fold(labels):
 @pytest.mark.parametrize("stratify", [False, True])
 @pytest.mark.parametrize("n_members", [2, 5, 8, 20])
 def test_partition(rng, n_members, stratify):
-    """A member trains on all that it does not hold out, and no row is held out twice."""
+    """A member trains on all it does not hold out, and no row is held out twice."""
     y = rng.integers(0, 3, 203)
     splits = _split(y, n_members, stratify=stratify)
     n_folds = count_folds(n_members, 0.1, 203)
