@@ -9,11 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sknnopt._splits import (
-    read_splits,
-    require_both_parts,
-    require_rows,
-)
+from sknnopt._splits import read_splits, require_both_parts, require_rows
 
 #: Folds that a small ensemble's rows are cut into, so that a member trains on most.
 _FEWEST_FOLDS = 5

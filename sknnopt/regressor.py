@@ -60,9 +60,10 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
     Notes
     -----
     The target is standardized inside and predictions are given in its own units, in
-    float64. They are bounded to three times the range that the training target spans:
-    a network that has gone astray must not answer with a number that drowns all
-    others in a search.
+    float64. They are bounded to three times the range that the training target spans,
+    each member's before the mean and the standard deviation are taken: a network that
+    has gone astray must not answer with a number that drowns all others in a search.
+    So ``return_std`` gives at most half of the width of the bounds.
 
     References
     ----------
