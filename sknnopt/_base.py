@@ -12,8 +12,6 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-import torch
-from scipy import sparse
 from sklearn.base import _fit_context, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import (
@@ -37,11 +35,11 @@ from sknnopt._fitting import (
 )
 from sknnopt._job import Kind, Record
 from sknnopt._layout import Layout
-from sknnopt._network import MemberNetwork, plain_mode
+from sknnopt._oof import OutOfFold
 from sknnopt._parameters import MLPParameters
 from sknnopt._plan import check_layers, make_architecture
+from sknnopt._responses import Responder
 from sknnopt._training import MemberNet
-from sknnopt.losses import respond
 
 _FLOATS = (np.float64, np.float32)
 #: What a fit sets besides the public attributes that end in an underscore.
@@ -50,19 +48,16 @@ _PRIVATE_STATE = frozenset(
         "_record",
         "_history",
         "_loss_parameter",
+        "_folds",
         "_target",
         "_is_1d",
         "_is_multilabel",
         "_class_factors",
     }
 )
-#: Numbers that pass through the networks at once in a prediction.
-_PREDICT_CHUNK = 1 << 22
-#: Raw outputs beyond this are as good as infinite, and softmax still adds them up.
-_LARGEST_RAW = 1e4
 
 
-class BaseOptimizedMLP(MLPParameters, ABC):
+class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
     """Base of :class:`OptimizedMLPClassifier` and :class:`OptimizedMLPRegressor`.
 
     The parameters are documented there.
@@ -90,8 +85,8 @@ class BaseOptimizedMLP(MLPParameters, ABC):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows; rows of weight zero are left out.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Validation rows; without them, ``validation_fraction`` of ``X`` is held
-            out where early stopping is on.
+            Validation rows for all members; without them, rows of ``X`` are held out
+            where early stopping is on, as ``validation_fraction`` says.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Target of the validation rows.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -159,15 +154,15 @@ class BaseOptimizedMLP(MLPParameters, ABC):
             y_numeric=is_regressor(self),
             reset=mode == "new",
         )
-        weight = None
+        given = None
         if sample_weight is not None:
-            weight = rescaled(
+            given = rescaled(
                 _check_sample_weight(
                     sample_weight, X, dtype=np.float64, ensure_non_negative=True
                 )
             )
-        target, weight = self._encode(y, weight, mode=mode, classes=classes)
-        return Data(X, target, weight if weight is None else rescaled(weight))
+        target, weight = self._encode(y, given, mode=mode, classes=classes)
+        return Data(X, target, weight if weight is None else rescaled(weight), given)
 
     def _checked_validation(self, X_val: Any, y_val: Any, weight: Any) -> Data | None:
         if X_val is None and y_val is None and weight is None:
@@ -228,6 +223,7 @@ class BaseOptimizedMLP(MLPParameters, ABC):
             valid,
             mode=mode,
             record=getattr(self, "_record", None),
+            fold_seed=self._fold_seed,
             n_epochs=n_epochs,
         )
         before = [] if mode == "new" else [self._history]
@@ -241,6 +237,9 @@ class BaseOptimizedMLP(MLPParameters, ABC):
         self.loss_name_ = loss
         self._loss_parameter = trained.loss_parameter
         self._set_outcome(trained)
+        self._set_out_of_fold(
+            data.X, data.target, data.sample_weight, trained.folds, is_new=mode == "new"
+        )
 
     def _set_outcome(self, trained: Trained) -> None:
         record, kind = trained.record, trained.kind
@@ -292,39 +291,30 @@ class BaseOptimizedMLP(MLPParameters, ABC):
             self.normalization_,
         )
 
-    def _respond(self, X: Any) -> np.ndarray:
-        """Return the members' mean response, ``(n_samples, n_outputs)``."""
+    def _checked_rows(self, X: Any) -> Any:
+        """Check rows to predict for."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False)
         check_device(self.device)
-        network = self._network().eval()
-        limits = [self._tensor(limit) for limit in self._limits()]
-        width = max(self._architecture.sizes) * len(self._record["weights"])
-        n_rows = max(1, _PREDICT_CHUNK // width)
-        responses = []
-        with plain_mode(self.device, gradient=False):
-            for start in range(0, X.shape[0], n_rows):
-                raw = network(self._tensor(X[start : start + n_rows]))
-                # An absurd input may overflow; a prediction is finite all the same.
-                raw = raw.nan_to_num(0.0).clamp(-_LARGEST_RAW, _LARGEST_RAW)
-                response = respond(self.loss_name_, raw)
-                if limits:
-                    response = response.clamp(*limits)
-                responses.append(response.mean(0).cpu().numpy())
-        return np.concatenate(responses)
+        return X
+
+    def _respond(self, X: Any) -> np.ndarray:
+        """Return the members' mean response, ``(n_samples, n_outputs)``."""
+        X = self._checked_rows(X)
+        return self._responder().mean(X)
+
+    def _responder(self) -> Responder:
+        return Responder(
+            self._architecture,
+            self._record["weights"],
+            self.loss_name_,
+            self._limits(),
+            self.device,
+        )
 
     def _limits(self) -> tuple[np.ndarray, ...]:
         """Return the bounds of a member's response, in its own units, if any."""
         return ()
-
-    def _tensor(self, array: Any) -> torch.Tensor:
-        dense = array.toarray() if sparse.issparse(array) else array
-        dtype = self._record["weights"].dtype
-        return torch.from_numpy(np.array(dense, dtype=dtype)).to(self.device)
-
-    def _network(self) -> MemberNetwork:
-        weights = self._tensor(self._record["weights"])
-        return MemberNetwork(self._architecture, weights)
 
     @property
     def net_(self) -> MemberNet:

@@ -8,7 +8,7 @@ and fitted attributes, and only classes of a given registry are ever made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,13 +34,19 @@ class Encoder:
         The estimators that may be written, by name.
     omitted : mapping of str to object, default={}
         Parameters that are written as the given value instead of their own.
+    left_out : collection of str, default=()
+        Fitted attributes that are not written.
     """
 
     def __init__(
-        self, classes: Mapping[str, type], omitted: Mapping[str, Any] | None = None
+        self,
+        classes: Mapping[str, type],
+        omitted: Mapping[str, Any] | None = None,
+        left_out: Collection[str] = (),
     ) -> None:
         self.classes = dict(classes)
         self.omitted = dict(omitted or {})
+        self.left_out = frozenset(left_out)
         self.arrays: dict[str, np.ndarray] = {}
         self.seen_omitted: list[str] = []
 
@@ -126,7 +132,8 @@ class Encoder:
                 f"{', '.join(self.classes)}, 'passthrough' and 'drop'."
             )
         params = value.get_params(deep=False)
-        state = {k: v for k, v in vars(value).items() if k not in params}
+        unwritten = self.left_out.union(params)
+        state = {k: v for k, v in vars(value).items() if k not in unwritten}
         return {
             "estimator": [
                 name,

@@ -148,8 +148,12 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     ),
     "validation_fraction": (
         "float or splitter, default=0.1",
-        """Share of the rows to hold out (stratified for a classifier, where possible),
-        or a scikit-learn splitter, whose first split is taken.""",
+        """Share of the rows that a network holds out (stratified by a single label,
+        where possible), or a scikit-learn splitter, whose first split is taken.
+        Several members hold out folds of one partition in turn: as many folds as
+        members, at least 5, but not more than ``round(1 / validation_fraction)``.
+        Of a splitter, member m then takes split m; after the last, the first
+        follows.""",
     ),
     "n_iter_no_change": (
         "int or None, default=10",
@@ -164,20 +168,22 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     ),
     "n_members": (
         "int, default=1",
-        """Networks that are trained together, each from its own seed, which also
-        draws its held-out rows (a splitter may give all the same); predictions are
-        their mean.""",
+        """Networks that are trained together, each from its own seed; predictions
+        are their mean. With early stopping and no validation set of yours, each
+        validates on another fold of the rows (see ``validation_fraction``), so that
+        from 5 members on every row is trained on by some and held out by others.""",
     ),
     "warm_start": (
         "bool, default=False",
         """Whether ``fit`` starts from the weights of the last fit, with a fresh
         optimizer and schedule, instead of new ones. A regressor's target keeps the
-        location and scale of the first fit.""",
+        location and scale of the first fit, an ensemble's folds keep their seed.""",
     ),
     "random_state": (
         "int, RandomState instance or None, default=None",
-        """Source of the members' seeds, which fix initial weights, held-out rows, row
-        order and dropout. An int makes fits repeatable bit for bit.""",
+        """Source of the members' seeds, which fix initial weights, row order, dropout
+        and a single network's held-out rows; the first also fixes an ensemble's folds.
+        An int makes fits repeatable bit for bit.""",
     ),
     "verbose": (
         "bool or int, default=False",
@@ -238,6 +244,18 @@ history_ : DataFrame
     ``valid_score`` (accuracy or R squared), ``learning_rate`` (of the last update),
     ``gradient_norm`` (before clipping) and ``gradient_norm_<layer>``, and what
     callbacks recorded; columns that do not apply are absent.
+oof_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_columns)
+    Out-of-fold predictions: for each training row the mean over the members that
+    never trained on it, in float64, shaped like ``predict_proba`` of a classifier or
+    ``predict`` of a regressor. NaN in rows that every member trained on, as there are
+    with fewer members than folds; rows of weight zero have the mean over all members.
+    It is there only after a ``fit`` whose members validate on folds: several members,
+    early stopping, no ``X_val``; after a warm start only if the folds have not changed
+    and all training since the first fit kept to them. The rows are taken to be the
+    same, in the same order.
+oof_score_ : float
+    Accuracy (of all labels together) or R squared of ``oof_prediction_``, weighted by
+    ``sample_weight``, over the rows that have one; NaN if there is none.
 coefs_ : list of ndarray of shape (fan_in, fan_out)
     Weights of each layer, with a leading member axis where ``n_members`` > 1.
 intercepts_ : list of ndarray of shape (fan_out,)

@@ -208,7 +208,7 @@ class Epochs:
             return ()
         begin, end = first * self.batch_size, (first + n_steps) * self.batch_size
         n_rows = np.clip(self.n_rows - begin, 0, end - begin)
-        masks = []
+        masks: list[Tensor | None] = []
         for layer, width in enumerate(self.kind.architecture.hidden):
             rates = self.job.settings.dropout[:, layer]
             if not rates.any():
@@ -273,8 +273,7 @@ def gather(kind: Kind, rows: Sequence[Rows], part: slice) -> Batch:
         target[member, :n_rows] = of_member.table.target[index]
         given = of_member.weight
         weight[member, :n_rows, 0] = 1.0 if given is None else given[part]
-    tensors = (_tensor(array, kind) for array in (X, target, weight))
-    return Batch(*tensors, None)
+    return Batch(_tensor(X, kind), _tensor(target, kind), _tensor(weight, kind), None)
 
 
 def _mean_weight(rows: Rows) -> float:

@@ -16,6 +16,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from sknnopt._architecture import Architecture, per_layer
+from sknnopt._folds import Folds, held_out_folds
 from sknnopt._job import (
     Job,
     Kind,
@@ -42,11 +43,15 @@ _MODERATE = (1e-20, 1e20)
 
 @dataclass(frozen=True)
 class Data:
-    """Checked features, encoded target and weights (None: one each)."""
+    """Checked features, encoded target and weights (None: one each).
+
+    ``weight`` counts in training; ``sample_weight`` is without the classes' weights.
+    """
 
     X: Any
     target: np.ndarray
     weight: np.ndarray | None = None
+    sample_weight: np.ndarray | None = None
 
     def counted(self) -> np.ndarray:
         """Return the rows that have a weight."""
@@ -79,6 +84,7 @@ class Trained:
     record: dict[str, np.ndarray]
     lines: list[dict[str, np.ndarray]]
     loss_parameter: float
+    folds: Folds | None
 
 
 def train(
@@ -90,6 +96,7 @@ def train(
     *,
     mode: Mode,
     record: dict[str, np.ndarray] | None,
+    fold_seed: int | None = None,
     n_epochs: int | None = None,
 ) -> Trained:
     """Train the networks that ``estimator`` describes.
@@ -110,6 +117,9 @@ def train(
         Where to start.
     record : dict of ndarray or None
         What the run before left; not read where ``mode`` is ``"new"``.
+    fold_seed : int or None, default=None
+        Seed of the partition that an ensemble's members validate on; None: the first
+        member's.
     n_epochs : int or None, default=None
         Epochs of a partial fit, which holds no rows out; None: a whole fit.
 
@@ -125,7 +135,9 @@ def train(
     ):
         # A run that goes on has its generators: no seed is drawn.
         seeds = [] if mode == "continue" else _seeds(estimator)
-        job = _make_job(estimator, architecture, loss, data, valid, seeds, n_epochs)
+        if fold_seed is None:
+            fold_seed = seeds[0] if seeds else 0
+        job = _make_job(estimator, architecture, loss, data, valid, fold_seed, n_epochs)
         if mode == "new" or record is None:
             names, scale = _weight_init(estimator, architecture)
             start = Record.start(job.kind, names, scale, seeds)
@@ -134,10 +146,10 @@ def train(
             start.diverged[:] = False
             if mode == "warm":
                 _restart(start, job.kind, seeds)
-        return _run(estimator, job, start)
+        return _run(estimator, job, start, fold_seed)
 
 
-def _run(estimator: Any, job: Job, record: Record) -> Trained:
+def _run(estimator: Any, job: Job, record: Record, fold_seed: int) -> Trained:
     n_epochs = int(job.settings.max_epochs.max())
     verbose = estimator.verbose and job.n_epochs is None
     with progress_callbacks(verbose, n_epochs) as shown:
@@ -145,7 +157,11 @@ def _run(estimator: Any, job: Job, record: Record) -> Trained:
         parameter = job.settings.loss_parameter
         net = MemberNet(job.kind, record, parameter, callbacks or None)
         lines = net.train(job)
-    return Trained(job.kind, net.record.to_arrays(), lines, float(parameter[0]))
+    folds = None
+    if len(job) > 1 and job.held_out and X:
+        folds = Folds(fold_seed, [rows.index for rows in job.rows])
+    arrays = net.record.to_arrays()
+    return Trained(job.kind, arrays, lines, float(parameter[0]), folds)
 
 
 def _seeds(estimator: Any) -> list[int]:
@@ -178,13 +194,13 @@ def _make_job(
     loss: str,
     data: Data,
     valid: Data | None,
-    seeds: Sequence[int],
+    seed: int,
     n_epochs: int | None,
 ) -> Job:
     restore_best = n_epochs is None and stops_early(
         estimator.early_stopping, len(data.counted()), is_given=valid is not None
     )
-    rows, held_out = _rows(estimator, loss, data, valid, seeds, restore_best)
+    rows, held_out = _rows(estimator, loss, data, valid, seed, restore_best)
     kind = make_kind(
         estimator,
         architecture,
@@ -207,7 +223,7 @@ def _rows(
     loss: str,
     data: Data,
     valid: Data | None,
-    seeds: Sequence[int],
+    seed: int,
     is_split: bool,
 ) -> tuple[list[Rows], list[Rows]]:
     """Return the rows that each member trains on, and those it is validated on."""
@@ -223,18 +239,16 @@ def _rows(
     is_single = y.shape[1] == 1
     if is_single:
         y = y[:, 0].astype(np.int64) if is_classification else y[:, 0]
-    pairs = [
-        held_out_rows(
-            estimator.validation_fraction,
-            data.X,
-            y,
-            counted,
-            stratify=is_classification and is_single,
-            seed=seed,
-        )
-        for seed in seeds
-    ]
-    return [data.rows(train) for train, _ in pairs], [data.rows(v) for _, v in pairs]
+    given = (estimator.validation_fraction, data.X, y, counted)
+    stratify = is_classification and is_single
+    if members == 1:
+        splits = [held_out_rows(*given, stratify=stratify, seed=seed)]
+    else:
+        splits = held_out_folds(*given, stratify=stratify, seed=seed, n_members=members)
+    # Members that hold out the same rows share them.
+    parts = [(data.rows(train), data.rows(valid)) for train, valid in splits]
+    pairs = [parts[member % len(parts)] for member in range(members)]
+    return [train for train, _ in pairs], [valid for _, valid in pairs]
 
 
 def check_device(device: str) -> None:

@@ -41,7 +41,7 @@ from sknnopt.schedules import SCHEDULES, reduce_on_plateau, warmup
 _PLATEAU_PATIENCE = 10
 
 
-class Cancelled(Exception):
+class CancelledError(Exception):
     """Training ended because nobody waits for it any more."""
 
 
@@ -72,7 +72,7 @@ class Loop:
         Called in every step; None costs nothing.
     is_cancelled : callable or None, default=None
         Asked before every step; where it says True, training ends with
-        :class:`Cancelled`.
+        :class:`CancelledError`.
 
     Notes
     -----
@@ -172,7 +172,7 @@ class Loop:
 
         Raises
         ------
-        Cancelled
+        CancelledError
             If ``is_cancelled`` said so.
         """
         epochs = self.epochs
@@ -199,7 +199,7 @@ class Loop:
         steps = zip(chunk.batches(), prepared, raw.unbind(0), strict=True)
         for step, (batch, target, raw_of_step) in enumerate(steps, chunk.first):
             if self._is_cancelled is not None and self._is_cancelled():
-                raise Cancelled
+                raise CancelledError
             self._step(step, batch, target, rates[step], raw_of_step)
         losses = self._loss.make(raw, chunk.target, self._parameter)
         means = (losses * chunk.scale[..., 0]).sum(-1)

@@ -96,9 +96,8 @@ class Normalization:
         self.kind, self.tensors, self.gradients = kind, tensors, gradients
 
     def forward(self, hidden: Tensor, weight: Tensor | None) -> Tensor:
-        """Normalize ``hidden`` of shape (M, B, W) in place."""
-        if self.kind == "batch":
-            assert weight is not None
+        """Normalize ``hidden``, (M, B, W), in place; ``"layer"`` takes no weight."""
+        if weight is not None:
             mean, variance, count, self._share = batch_moments(hidden, weight)
             running = self.tensors["mean"], self.tensors["variance"]
             remember(*running, mean, variance, count)

@@ -105,12 +105,11 @@ class _Group:
         return iter(self._kept) if self._kept is not None else self._gathered()
 
     def _target_mean(self) -> Tensor:
-        total, count = 0.0, 0.0
+        total, count = self._parameter.new_zeros(1), self._parameter.new_zeros(1)
         for batch in self._batches():
             total = total + (batch.target * batch.scale).sum(1, keepdim=True)
             count = count + batch.scale.sum(1, keepdim=True)
-        mean: Tensor = total / count
-        return mean
+        return total / count
 
     def measure(self, weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Return loss and score of the group's members."""

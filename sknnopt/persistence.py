@@ -50,6 +50,8 @@ _STEPS = (
 )
 #: The only classes that are ever written or made.
 _CLASSES: dict[str, type] = {kind.__name__: kind for kind in (*_ESTIMATORS, *_STEPS)}
+#: A file says nothing of single training rows.
+_LEFT_OUT = ("oof_prediction_",)
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
@@ -57,7 +59,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
 
     The file appears whole or not at all. It holds weights, the optimizer's memory,
     the random generators' states, parameters and history, so that a loaded model
-    predicts the same bits and can go on training; no training row is in it.
+    predicts the same bits and can go on training; no training row is in it, and so
+    ``oof_prediction_``, which has a row for each, is not saved (``oof_score_`` is).
 
     Parameters
     ----------
@@ -109,7 +112,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
             f"{_described(model)} instead."
         )
     check_is_fitted(model)
-    encoder = Encoder(_CLASSES, omitted={"callbacks": None})
+    encoder = Encoder(_CLASSES, omitted={"callbacks": None}, left_out=_LEFT_OUT)
     document = {
         "format": _FORMAT,
         "format_version": _FORMAT_VERSION,

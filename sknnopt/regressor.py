@@ -60,9 +60,10 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
     Notes
     -----
     The target is standardized inside and predictions are given in its own units, in
-    float64. They are bounded to three times the range that the training target spans:
-    a network that has gone astray must not answer with a number that drowns all
-    others in a search.
+    float64. They are bounded to three times the range that the training target spans,
+    each member's before the mean and the standard deviation are taken: a network that
+    has gone astray must not answer with a number that drowns all others in a search.
+    So ``return_std`` gives at most half of the width of the bounds.
 
     References
     ----------
@@ -195,23 +196,39 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
         """
         return self._partial_fit(X, y, sample_weight)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(
+        self, X: Any, return_std: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Predict the target.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
+        return_std : bool, default=False
+            Whether to return the spread of the members too.
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions in the target's own units.
+        mean : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions in the target's own units: the mean over the members, each of
+            which is first brought within the bounds that the class's notes give.
+        std : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Standard deviation between the members' bounded predictions, divided by
+            ``n_members`` (``ddof=0``); zero for a single one. It tells where members
+            disagree, and not how much the target scatters. Only where ``return_std``.
         """
-        response = self._respond(X).astype(np.float64)
+        if not return_std:
+            return self._in_units(self._respond(X))
+        X = self._checked_rows(X)
+        mean, std = self._responder().mean_and_std(X)
+        std = std * self._target["scale"]
+        return self._in_units(mean), std[:, 0] if self._is_1d else std
+
+    def _in_units(self, response: np.ndarray) -> np.ndarray:
         target = self._target
         with np.errstate(over="ignore"):
-            values = response * target["scale"] + target["mean"]
+            values = response.astype(np.float64) * target["scale"] + target["mean"]
         values = np.clip(values, *self._bounds())
         return values[:, 0] if self._is_1d else values
 

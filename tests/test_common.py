@@ -36,6 +36,13 @@ INEXACT = [
     {"dropout": 0.2},
     {"batch_size": 8, "max_epochs": 50},
     {"early_stopping": True, "learning_rate": 0.01, "n_iter_no_change": 50},
+    {
+        "n_members": 3,
+        "early_stopping": True,
+        "learning_rate": 0.02,
+        "n_iter_no_change": 50,
+        "max_epochs": 100,
+    },
 ]
 REASON = "weighted and repeated rows differ in order, masks or which are held out"
 WEIGHT_CHECKS = {

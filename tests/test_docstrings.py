@@ -49,7 +49,9 @@ def test_every_parameter_is_described_with_its_default(estimator):
 def test_every_fitted_attribute_is_described(estimator, rng):
     """What a fit sets is described, and what is described is there."""
     X = rng.normal(size=(20, 2))
-    model = estimator(n_units=2, max_epochs=1, random_state=0).fit(X, X[:, 0] > 0)
+    # Members that validate on folds: such a fit sets all there is.
+    settings = {"n_members": 2, "early_stopping": True, "random_state": 0}
+    model = estimator(n_units=2, max_epochs=1, **settings).fit(X, X[:, 0] > 0)
     described = {entry.name for entry in ClassDoc(estimator)["Attributes"]}
     set_by_fit = {
         name for name in vars(model) if name.endswith("_") and not name.startswith("_")

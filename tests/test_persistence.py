@@ -133,9 +133,24 @@ def test_estimator_comes_back_whole(params: dict[str, Any], path: Path) -> None:
         assert type(loaded.get_params()[name]) is type(value), name
     pd.testing.assert_frame_equal(loaded.history_, model.history_)
     assert loaded.feature_names_in_.tolist() == list(NUMBERS.columns)
-    assert sorted(vars(loaded)) == sorted(vars(model))
-    for name, value in vars(model).items():
+    kept = {k: v for k, v in vars(model).items() if k != "oof_prediction_"}
+    assert sorted(vars(loaded)) == sorted(kept)
+    for name, value in kept.items():
         np.testing.assert_equal(vars(loaded)[name], value, err_msg=name)
+
+
+def test_file_holds_the_score_but_no_row(path: Path) -> None:
+    """oof_score_ is saved; oof_prediction_, a row for each training row, is not."""
+    model = classifier(n_members=3, early_stopping=True).fit(NUMBERS, LABELS)
+    loaded = returned(make_pipeline(model), path)[-1]
+    assert loaded.oof_score_ == model.oof_score_
+    assert not hasattr(loaded, "oof_prediction_")
+    arrays = safetensors_numpy.load_file(path)
+    assert all(len(NUMBERS) not in array.shape for array in arrays.values())
+    # A warm start holds out the folds of the first fit.
+    again = loaded.set_params(warm_start=True).fit(NUMBERS, LABELS)
+    assert again._folds == model._folds
+    assert hasattr(again, "oof_prediction_")
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "huber", "poisson"])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.metrics import r2_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sknnopt import OptimizedMLPRegressor
 from sknnopt.losses import LOSSES
@@ -117,6 +121,54 @@ def test_predictions_are_bounded(rng):
     far = model.predict(1e6 * X)
     assert far.min() == pytest.approx(y.min() - span)
     assert far.max() == pytest.approx(y.max() + span)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+@pytest.mark.parametrize("n_targets", [0, 1, 2])
+def test_spread_of_the_members(rng, loss, n_targets):
+    """return_std gives the standard deviation between members, in the target's units.
+
+    A member alone is the ensemble without the weights of the others.
+    """
+    X = rng.normal(size=(40, 3))
+    y = rng.gamma(2.0, 50.0, size=(40, n_targets) if n_targets else 40)
+    model = OptimizedMLPRegressor(
+        loss=loss, n_units=8, max_epochs=5, n_members=4, random_state=0
+    ).fit(X, y)
+    alone = []
+    for member in range(4):
+        single = copy.copy(model)
+        weights = model._record["weights"][member : member + 1]
+        single._record = {**model._record, "weights": weights}
+        # Far away too, where predictions meet their bounds.
+        alone.append(single.predict(np.r_[X, 1e6 * X]))
+    mean, std = model.predict(np.r_[X, 1e6 * X], return_std=True)
+    assert mean.shape == std.shape == (80, *y.shape[1:])
+    np.testing.assert_array_equal(mean, model.predict(np.r_[X, 1e6 * X]))
+    np.testing.assert_allclose(std, np.std(alone, axis=0), rtol=1e-9, atol=1e-9)
+    assert (std[:40] > 0).all()
+
+
+def test_spread_of_one_network(rng):
+    """A single network has a spread of zero."""
+    X = rng.normal(size=(30, 2)).astype(np.float32)
+    model = OptimizedMLPRegressor(n_units=4, max_epochs=2, random_state=0)
+    mean, std = model.fit(X, X[:, 0]).predict(X, return_std=True)
+    np.testing.assert_array_equal(std, np.zeros(30))
+    assert mean.dtype == std.dtype == np.float64
+
+
+def test_spread_in_a_pipeline(rng):
+    """A pipeline hands return_std on, and the spread of sparse rows is the same."""
+    X = rng.normal(size=(30, 2))
+    network = OptimizedMLPRegressor(
+        n_units=4, max_epochs=2, n_members=3, random_state=0
+    )
+    model = make_pipeline(StandardScaler(), network).fit(X, X)
+    mean, std = model.predict(X, return_std=True)
+    scaled = sparse.csr_array(model[0].transform(X))
+    np.testing.assert_array_equal(mean, model.predict(X))
+    np.testing.assert_allclose(std, network.predict(scaled, return_std=True)[1])
 
 
 def test_statistics_are_weighted(rng):

@@ -1,0 +1,117 @@
+"""Out-of-fold predictions of an ensemble, and their score."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from sknnopt._folds import Folds
+from sknnopt._responses import Responder
+from sknnopt._threads import n_torch_threads
+from sknnopt.losses import LOSSES
+
+
+class OutOfFold(ABC):
+    """What an estimator knows of the folds that its members validated on."""
+
+    n_threads: int | None
+    loss_name_: str
+    #: The folds' seed, and the digest of who trained on what; None where the members
+    #: have trained on more than one partition.
+    _folds: dict[str, Any]
+
+    @abstractmethod
+    def _responder(self) -> Responder:
+        """Return the networks, ready to answer."""
+
+    def _in_units(self, response: np.ndarray) -> np.ndarray:
+        """Return a mean response as it is predicted."""
+        return response
+
+    @property
+    def _fold_seed(self) -> int | None:
+        """Seed of the partition that a warm start keeps."""
+        return getattr(self, "_folds", {}).get("seed")
+
+    def _set_out_of_fold(
+        self,
+        X: Any,
+        target: np.ndarray,
+        sample_weight: np.ndarray | None,
+        folds: Folds | None,
+        *,
+        is_new: bool,
+    ) -> None:
+        """Predict each row by the members that never trained on it."""
+        digest_before = getattr(self, "_folds", {}).get("digest")
+        for name in ("_folds", "oof_prediction_", "oof_score_"):
+            self.__dict__.pop(name, None)
+        if folds is None:
+            return
+        digest = folds.digest()
+        # Members that began on other folds have seen rows that they hold out now.
+        is_unseen = is_new or digest == digest_before
+        self._folds = {"seed": folds.seed, "digest": digest if is_unseen else None}
+        if not is_unseen:
+            return
+        with n_torch_threads(self.n_threads):
+            response = self._responder().out_of_fold(X, folds.train)
+        self.oof_prediction_ = self._in_units(response)
+        self.oof_score_ = oof_score(response, target, sample_weight, self.loss_name_)
+
+
+def oof_score(
+    response: np.ndarray, target: np.ndarray, weight: np.ndarray | None, loss: str
+) -> float:
+    """Return accuracy or R squared of the rows that have a prediction.
+
+    Parameters
+    ----------
+    response : ndarray of shape (n_rows, n_outputs)
+        Probabilities, or values in the target's standardized units; NaN where there is
+        none.
+    target : ndarray of shape (n_rows, n_targets)
+        Target as the loss reads it.
+    weight : ndarray of shape (n_rows,) or None
+        Weights of the rows; None: one each.
+    loss : str
+        Name of the loss.
+
+    Returns
+    -------
+    float
+        Share of the rows whose label (or whole set of labels) is the predicted one, or
+        the mean over the targets of R squared, which units do not change; NaN where
+        no row has both a prediction and a weight.
+    """
+    is_there = np.isfinite(response).all(axis=1)
+    if weight is not None:
+        is_there &= weight > 0
+    if not is_there.any():
+        return float("nan")
+    response, target = response[is_there], target[is_there]
+    weight = np.ones(len(target)) if weight is None else weight[is_there]
+    if LOSSES[loss].task == "classification":
+        return float(np.average(_is_right(response, target), weights=weight))
+    return _r_squared(response, target, weight)
+
+
+def _is_right(response: np.ndarray, target: np.ndarray) -> np.ndarray:
+    right: np.ndarray
+    if target.shape[1] == 1:
+        right = response.argmax(axis=1) == target[:, 0]
+    else:
+        right = ((response > 0.5) == (target > 0.5)).all(axis=1)
+    return right
+
+
+def _r_squared(response: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
+    centre = np.average(target, axis=0, weights=weight)
+    error = weight @ (target - response) ** 2
+    reference = weight @ (target - centre) ** 2
+    is_constant = reference == 0
+    share = error / np.where(is_constant, 1.0, reference)
+    # Without anything to explain, 1 or 0.
+    return float(np.where(is_constant, error == 0, 1 - share).mean())
