@@ -158,7 +158,8 @@ def _run(estimator: Any, job: Job, record: Record, fold_seed: int) -> Trained:
         net = MemberNet(job.kind, record, parameter, callbacks or None)
         lines = net.train(job)
     folds = None
-    if len(job) > 1 and job.held_out and X:
+    is_own = bool(job.held_out) and job.held_out[0].table is job.rows[0].table
+    if len(job) > 1 and is_own:
         folds = Folds(fold_seed, [rows.index for rows in job.rows])
     arrays = net.record.to_arrays()
     return Trained(job.kind, arrays, lines, float(parameter[0]), folds)
