@@ -71,6 +71,14 @@ def exchange(payload: Any, n_bytes: int) -> Any:
 class Meeting(Protocol):
     """What a `Rendezvous` does for tasks and calls."""
 
+    def open_call(
+        self, cap: int, is_dispatching: Callable[[], bool] | None = None
+    ) -> Call:
+        """Begin a call."""
+
+    def join(self, seconds: float) -> bool:
+        """Wait a while for begun tasks to end."""
+
     def exchange(self, task: Task, payload: Any, n_bytes: int) -> Any:
         """Hand over a task's payload and wait for its result."""
 

@@ -17,18 +17,18 @@ from dataclasses import dataclass, field
 import joblib
 import pytest
 
-from sknnopt._rendezvous import Rendezvous, TaskCancelledError, exchange
+from sknnopt._rendezvous import Rendezvous, exchange
 from sknnopt._tasks import State
 
-#: Seconds after which a schedule counts as hung. None takes a tenth of one.
+#: Seconds after which a schedule counts as hung; none takes a tenth of one.
 WATCHDOG = 20.0
 
 
-class Failure(Exception):
+class PlannedError(Exception):
     """What a step raises on purpose."""
 
 
-class Interrupt(BaseException):
+class PlannedInterrupt(BaseException):
     """What stands for Ctrl-C in the thread of an outermost caller."""
 
 
@@ -129,8 +129,8 @@ class Ledger:
             if not is_cancelled():
                 self.wrong.append("is_cancelled() contradicts is_cancelled(index)")
         if any(payload.explodes for payload in payloads):
-            raise Failure("explosion")
-        return [Failure(p.name) if p.fails else (p.name,) for p in payloads]
+            raise PlannedError("explosion")
+        return [PlannedError(p.name) if p.fails else (p.name,) for p in payloads]
 
 
 class CheckedRendezvous(Rendezvous):
@@ -143,8 +143,12 @@ class CheckedRendezvous(Rendezvous):
     def _advance(self):
         started = super()._advance()
         tasks = {state: list(self._in[state]) for state in State}
-        leaves = [t for s in ("RUNNING", "WAITING", "TRAINING", "WOKEN") for t in
-                  tasks[State[s]] if not t.call.is_cancelled()]
+        leaves = [
+            t
+            for s in ("RUNNING", "WAITING", "TRAINING", "WOKEN")
+            for t in tasks[State[s]]
+            if not t.call.is_cancelled()
+        ]
         running = [t for t in leaves if t.state is State.RUNNING]
         queued = sum(len(call.queued) for call in self._calls)
         held = sum(t.n_bytes for t in leaves if t.state is not State.RUNNING)
@@ -174,8 +178,9 @@ class CheckedRendezvous(Rendezvous):
 
 def expected_of_call(call):
     """Return the results and the names of the failures that a call may end with."""
-    outcomes = [expected_of_task(task, f"{call.name}.{i}")
-                for i, task in enumerate(call.tasks)]
+    outcomes = [
+        expected_of_task(task, f"{call.name}.{i}") for i, task in enumerate(call.tasks)
+    ]
     failures = set().union(*(failures for _, failures in outcomes), set())
     values = [value for value, _ in outcomes]
     return (None if any(value is None for value in values) else values), failures
@@ -220,11 +225,11 @@ def run_task(steps, name, run_inner, ledger):
         elif step.kind == "work":
             time.sleep(0.0005)
         elif step.kind == "raise":
-            raise Failure(name)
+            raise PlannedError(name)
         else:
             try:
                 value.append(run_inner(step.call))
-            except Failure:
+            except PlannedError:
                 if not step.catches:
                     raise
                 value.append("caught")
@@ -233,7 +238,7 @@ def run_task(steps, name, run_inner, ledger):
 
 
 class Imitation:
-    """One call by the protocol of joblib: dispatch, callbacks that dispatch, polling."""
+    """One call as joblib makes it: dispatch, callbacks that dispatch, polling."""
 
     def __init__(self, rendezvous, plan, ledger, interrupt=None):
         self.rendezvous, self.plan, self.ledger = rendezvous, plan, ledger
@@ -263,7 +268,7 @@ class Imitation:
         """Poll as joblib does."""
         while self.n_open and not self.aborting:
             if self.interrupt and self.interrupt.is_set():
-                raise Interrupt
+                raise PlannedInterrupt
             time.sleep(0.001)
         if self.error is not None:
             raise self.error
@@ -289,7 +294,7 @@ class Imitation:
                 return True
             try:
                 index, value = task.result()
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  # raised by the caller
                 self.error, self.aborting = error, True
                 return True
             if index in self.results:
@@ -348,7 +353,7 @@ def run_plan(plan):
         timer.start()
     try:
         outcome = run_call(rendezvous, plan.call, ledger, interrupt)
-    except (Exception, Interrupt, TaskCancelledError) as error:
+    except (PlannedError, PlannedInterrupt) as error:
         outcome = error
     timer.cancel()
     ledger.rendezvous = rendezvous
@@ -370,27 +375,27 @@ def check_plan(plan, ledger, outcome):
 
 def check_outcome(call, outcome, where, may_be_interrupted=False):
     """Assert that an outcome is one that the call may have."""
-    if isinstance(outcome, Interrupt):
+    if isinstance(outcome, PlannedInterrupt):
         assert may_be_interrupted, where
         return
     values, failures = expected_of_call(call)
     if explosive(call):
         return  # whose payloads shared a round is a matter of time
     if values is None:
-        assert isinstance(outcome, Failure), f"{where}: {outcome!r}"
+        assert isinstance(outcome, PlannedError), f"{where}: {outcome!r}"
         assert str(outcome) in failures, f"{where}: {outcome!r} not in {failures}"
     else:
         assert outcome == values, f"{where}: {outcome!r}"
 
 
 def watched(function, label, seconds=WATCHDOG):
-    """Return what the function returns in a thread; fail with all stacks if it hangs."""
+    """Return what the function returns; fail with all stacks if it hangs."""
     result = []
 
     def run():
         try:
             result.append((function(), None))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # raised below
             result.append((None, error))
 
     thread = threading.Thread(target=run, daemon=True)
