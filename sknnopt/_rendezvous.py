@@ -281,8 +281,8 @@ class Rendezvous:
                 started.append(task)
             else:
                 break
-        if self._is_quiet():
-            ring(self._bell)
+        if self._is_idle() or self._n(State.WAITING) == 1:
+            ring(self._bell)  # to train, or to watch for those who keep it from that
         return started
 
     def _next_call(self) -> Call | None:
@@ -299,13 +299,14 @@ class Rendezvous:
         n_unknown = self._n(State.RUNNING, State.WOKEN) + 1
         return held + self._largest * n_unknown <= self._budget
 
+    def _is_idle(self) -> bool:
+        """Tell whether payloads wait and no task does anything about it."""
+        busy = self._n(State.RUNNING, State.WOKEN, State.TRAINING)
+        return bool(self._in[State.WAITING]) and not busy
+
     def _is_quiet(self) -> bool:
         """Tell whether payloads wait and no further one can join them."""
-        if not self._in[State.WAITING]:
-            return False
-        if self._n(State.RUNNING, State.WOKEN, State.TRAINING):
-            return False
-        return not any(call.is_dispatching() for call in self._calls)
+        return self._is_idle() and not any(c.is_dispatching() for c in self._calls)
 
     # ---------------------------------------------- the thread that has them trained
 
