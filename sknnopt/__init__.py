@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from joblib.parallel import register_parallel_backend
+
 from sknnopt._version import __version__
 
 if TYPE_CHECKING:
@@ -11,6 +13,16 @@ if TYPE_CHECKING:
     from sknnopt.regressor import OptimizedMLPRegressor
 
 __all__ = ["OptimizedMLPClassifier", "OptimizedMLPRegressor", "__version__"]
+
+
+def _gathering_backend(**options: Any) -> Any:
+    """Make the joblib backend when it is first asked for."""
+    from sknnopt._gathering import GatheringBackend
+
+    return GatheringBackend(**options)
+
+
+register_parallel_backend("sknnopt", _gathering_backend)
 
 
 def __getattr__(name: str) -> Any:

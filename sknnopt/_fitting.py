@@ -16,6 +16,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from sknnopt._architecture import Architecture, per_layer
+from sknnopt._batching import Fit
 from sknnopt._folds import Folds, held_out_folds
 from sknnopt._job import (
     Job,
@@ -30,6 +31,7 @@ from sknnopt._network import plain_mode
 from sknnopt._plan import make_kind, make_settings, stops_early
 from sknnopt._progress import progress_callbacks
 from sknnopt._splits import held_out_rows
+from sknnopt._tasks import current, exchange
 from sknnopt._threads import n_torch_threads
 from sknnopt._training import MemberNet
 from sknnopt.losses import LOSSES
@@ -130,7 +132,8 @@ def train(
     """
     check_device(estimator.device)
     with (
-        n_torch_threads(estimator.n_threads),
+        # Fits that train together have no threads of their own.
+        n_torch_threads(None if _is_gathered(estimator) else estimator.n_threads),
         plain_mode(estimator.device, gradient=False),
     ):
         # A run that goes on has its generators: no seed is drawn.
@@ -150,6 +153,34 @@ def train(
 
 
 def _run(estimator: Any, job: Job, record: Record, fold_seed: int) -> Trained:
+    lines: list[dict[str, np.ndarray]]
+    if _is_gathered(estimator):
+        fit = Fit(job, record, bool(estimator.verbose))
+        record, history = exchange(fit, fit.n_bytes)
+        lines = [history]
+    else:
+        record, lines = _train_alone(estimator, job, record)
+    folds = None
+    is_own = bool(job.held_out) and job.held_out[0].table is job.rows[0].table
+    if len(job) > 1 and is_own:
+        folds = Folds(fold_seed, [rows.index for rows in job.rows])
+    parameter = float(job.settings.loss_parameter[0])
+    return Trained(job.kind, record.to_arrays(), lines, parameter, folds)
+
+
+def _is_gathered(estimator: Any) -> bool:
+    """Tell whether the fit hands its training over, to train beside others.
+
+    A fit with callbacks trains alone: they see, and may change, their own network. So
+    does one on a GPU.
+    """
+    is_on_cpu = torch.device(estimator.device).type == "cpu"
+    return is_on_cpu and not estimator.callbacks and current() is not None
+
+
+def _train_alone(
+    estimator: Any, job: Job, record: Record
+) -> tuple[Record, list[dict[str, np.ndarray]]]:
     n_epochs = int(job.settings.max_epochs.max())
     verbose = estimator.verbose and job.n_epochs is None
     with progress_callbacks(verbose, n_epochs) as shown:
@@ -157,12 +188,7 @@ def _run(estimator: Any, job: Job, record: Record, fold_seed: int) -> Trained:
         parameter = job.settings.loss_parameter
         net = MemberNet(job.kind, record, parameter, callbacks or None)
         lines = net.train(job)
-    folds = None
-    is_own = bool(job.held_out) and job.held_out[0].table is job.rows[0].table
-    if len(job) > 1 and is_own:
-        folds = Folds(fold_seed, [rows.index for rows in job.rows])
-    arrays = net.record.to_arrays()
-    return Trained(job.kind, arrays, lines, float(parameter[0]), folds)
+    return net.record, lines
 
 
 def _seeds(estimator: Any) -> list[int]:

@@ -36,6 +36,39 @@ class _Bar(ProgressCallback):
         self.progress.update(self.task, advance=1, description=_text(net.history[-1]))
 
 
+class SearchProgress:
+    """What all fits of a search show together: one bar over the epochs of all.
+
+    It appears with the first epoch that is expected; without rich there is none.
+    """
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._total = 0
+
+    def expect(self, n_epochs: int) -> None:
+        """Take in that so many epochs are to come; show the bar."""
+        self._total += n_epochs
+        if self._bar is None:
+            self._bar = _make_bar()
+            if self._bar is None:
+                return
+            self._bar.start()
+            self._task = self._bar.add_task("epochs of all networks", total=0)
+        self._bar.update(self._task, total=self._total)
+
+    def advance(self, n_epochs: int) -> None:
+        """Take in that so many epochs are done."""
+        if self._bar is not None:
+            self._bar.update(self._task, advance=n_epochs)
+
+    def close(self) -> None:
+        """Take the bar down."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
 @contextmanager
 def progress_callbacks(verbose: bool | int, n_epochs: int) -> Iterator[list[Callback]]:
     """Give the callbacks that report on a fit.
@@ -55,16 +88,24 @@ def progress_callbacks(verbose: bool | int, n_epochs: int) -> Iterator[list[Call
     if not verbose:
         yield []
         return
+    bar = _make_bar()
+    if bar is None:
+        yield [_Lines()]
+        return
+    with bar:
+        yield [_Bar(bar, n_epochs)]
+
+
+def _make_bar() -> Any:
+    """Return a rich progress display, or None where rich is not installed."""
     try:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     except ImportError:
-        yield [_Lines()]
-        return
+        return None
     columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
     # Progress goes to standard error, as in tqdm: output may be redirected.
-    with Progress(*columns, console=Console(file=sys.stderr)) as progress:
-        yield [_Bar(progress, n_epochs)]
+    return Progress(*columns, console=Console(file=sys.stderr))
 
 
 def _text(row: Any) -> str:
