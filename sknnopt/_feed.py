@@ -94,10 +94,12 @@ class Epochs:
     ----------
     job : Job
         The rows, the batch size and the dropout rates.
+    reuses : bool, default=True
+        Whether a chunk may be written over by the next; not if anyone keeps batches.
     """
 
-    def __init__(self, job: Job) -> None:
-        self.job, self.kind, self.rows = job, job.kind, job.rows
+    def __init__(self, job: Job, *, reuses: bool = True) -> None:
+        self.job, self.kind, self._reuses = job, job.kind, reuses
         self.n_rows = np.array([len(rows) for rows in job.rows])
         #: Rows of a full batch; it occupies ``padded_size``.
         self.batch_size = min(job.kind.batch_size, int(self.n_rows.max()))
@@ -119,7 +121,10 @@ class Epochs:
         self._drops = job.settings.dropout.any(axis=0)
         self._is_static = self.n_steps.max() == 1 and not self._drops.any()
         self._kept: Chunk | None = None
-        self._order = [_numbers(len(rows)) for rows in job.rows]
+        self._members = [_Member(rows, self.batch_size) for rows in job.rows]
+        self._is_weighted = any(rows.weight is not None for rows in job.rows)
+        self._weights: dict[int, tuple[Tensor, Tensor]] = {}
+        self._arrays: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def __call__(self, generators: Sequence[np.random.Generator]) -> Iterator[Chunk]:
         """Yield the chunks of one epoch.
@@ -137,69 +142,65 @@ class Epochs:
         if self._kept is not None:
             yield self._kept
             return
-        order = self._shuffled(generators)
+        if self.kind.shuffle:
+            for member, generator in zip(self._members, generators, strict=True):
+                member.shuffle(generator)
         for first in range(0, len(self.rows_of_step), self._steps_in_chunk):
-            chunk = self._chunk(first, order, generators)
+            chunk = self._chunk(first, generators)
             if self._is_static:
                 self._kept = chunk
             yield chunk
 
-    def _shuffled(self, generators: Sequence[np.random.Generator]) -> list[np.ndarray]:
-        for numbers, generator in zip(self._order, generators, strict=True):
-            # Order is of no consequence where all rows are one batch.
-            if self.kind.shuffle and len(numbers) > self.batch_size:
-                # Anew from the rows' own order: a run that is continued has no other.
-                numbers[:] = np.arange(len(numbers), dtype=numbers.dtype)
-                generator.shuffle(numbers)
-        return self._order
-
-    def _chunk(
-        self,
-        first: int,
-        order: list[np.ndarray],
-        generators: Sequence[np.random.Generator],
-    ) -> Chunk:
-        kind, members = self.kind, len(self.rows)
+    def _chunk(self, first: int, generators: Sequence[np.random.Generator]) -> Chunk:
         n_steps = min(self._steps_in_chunk, len(self.rows_of_step) - first)
+        X, target = self._empty(n_steps)
         begin, end = first * self.batch_size, (first + n_steps) * self.batch_size
-        shape = n_steps, self.padded_size
-        table = self.rows[0].table
-        X = np.zeros((members, *shape, table.X.shape[1]), dtype=kind.dtype)
-        targets = np.zeros(
-            (n_steps, members, self.padded_size, table.target.shape[1]),
-            dtype=target_dtype(kind),
-        )
-        weight = np.zeros((n_steps, members, self.padded_size), dtype=np.float64)
-        for member, rows in enumerate(self.rows):
-            positions = order[member][begin:end]
-            index = rows.index[positions]
-            self._place(X[member], _gathered(rows.table.X, index))
-            self._place(targets[:, member], rows.table.target[index])
-            given = 1.0 if rows.weight is None else rows.weight[positions]
-            self._place(weight[:, member], np.broadcast_to(given, len(positions)))
-        counts = np.maximum(self.rows_of_step[first : first + n_steps], 1)
-        scale = weight / (counts * self.mean_weight)[..., None]
-        is_weighted = kind.architecture.normalization == "batch"
+        for member, X_own, target_own in zip(self._members, X, target, strict=True):
+            member.gather(begin, end, X_own, target_own)
+        scale, weight = self._scaled(first, n_steps)
         return Chunk(
             first=first,
-            X=_tensor(X, kind),
-            target=_tensor(targets, kind),
-            scale=_tensor(scale.astype(kind.dtype)[..., None], kind),
-            weight=_tensor(weight.astype(kind.dtype)[..., None], kind)
-            if is_weighted
-            else None,
+            X=_tensor(X, self.kind),
+            target=_tensor(target, self.kind).transpose(0, 1).contiguous(),
+            scale=scale,
+            weight=weight if self.kind.architecture.normalization == "batch" else None,
             masks=self._masks(first, n_steps, generators),
         )
 
-    def _place(self, steps: np.ndarray, values: np.ndarray) -> None:
-        """Write values of consecutive rows into ``(steps, padded rows, ...)``."""
-        size = self.batch_size
-        n_full = len(values) // size
-        whole = values[: n_full * size]
-        steps[:n_full, :size] = whole.reshape(n_full, size, *values.shape[1:])
-        if len(values) > n_full * size:
-            rest = values[n_full * size :]
-            steps[n_full, : len(rest)] = rest
+    def _empty(self, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return arrays ``(members, steps, rows, ...)`` for features and target."""
+        # What a shorter batch leaves behind its rows is multiplied by zero.
+        if n_steps in self._arrays:
+            return self._arrays[n_steps]
+        shape = len(self._members), n_steps, self.padded_size
+        table = self.job.rows[0].table
+        X = np.zeros((*shape, table.X.shape[1]), dtype=self.kind.dtype)
+        width = table.target.shape[1]
+        target = np.zeros((*shape, width), dtype=target_dtype(self.kind))
+        if self._reuses:
+            self._arrays[n_steps] = X, target
+        return X, target
+
+    def _scaled(self, first: int, n_steps: int) -> tuple[Tensor, Tensor]:
+        """Return the rows' scales and weights, ``(steps, members, rows, 1)`` each."""
+        if first in self._weights:
+            return self._weights[first]
+        shape = len(self._members), n_steps, self.padded_size
+        weight = np.zeros(shape)
+        begin, end = first * self.batch_size, (first + n_steps) * self.batch_size
+        for member, own in zip(self._members, weight, strict=True):
+            member.weigh(begin, end, own)
+        weight = weight.transpose(1, 0, 2)
+        counts = np.maximum(self.rows_of_step[first : first + n_steps], 1)
+        scale = weight / (counts * self.mean_weight)[..., None]
+        dtype = self.kind.dtype
+        pair = (
+            _tensor(np.ascontiguousarray(scale, dtype)[..., None], self.kind),
+            _tensor(np.ascontiguousarray(weight, dtype)[..., None], self.kind),
+        )
+        if not self._is_weighted:
+            self._weights[first] = pair
+        return pair
 
     def _masks(
         self, first: int, n_steps: int, generators: Sequence[np.random.Generator]
@@ -214,16 +215,76 @@ class Epochs:
             if not rates.any():
                 masks.append(None)
                 continue
-            shape = len(self.rows), n_steps, self.padded_size, width
+            shape = len(self._members), n_steps, self.padded_size, width
             mask = np.ones(shape, dtype=self.kind.dtype)
             for member, rate in enumerate(rates):
                 if rate > 0:
                     drawn = generators[member].random(
                         (int(n_rows[member]), width), dtype=np.float32
                     )
-                    self._place(mask[member], (drawn >= rate) / (1 - rate))
+                    place(mask[member], (drawn >= rate) / (1 - rate), self.batch_size)
             masks.append(_tensor(mask, self.kind))
         return tuple(masks)
+
+
+class _Member:
+    """One member's rows, in the order of the epoch."""
+
+    def __init__(self, rows: Rows, batch_size: int) -> None:
+        self._rows, self._batch_size = rows, batch_size
+        self._order = _numbers(len(rows))
+        self._is_whole = len(rows) == rows.table.X.shape[0] and np.array_equal(
+            rows.index, self._order
+        )
+
+    def shuffle(self, generator: np.random.Generator) -> None:
+        # Order is of no consequence where all rows are one batch.
+        if len(self._order) > self._batch_size:
+            # Anew from the rows' own order: a run that is continued has no other.
+            self._order[:] = _numbers(len(self._order))
+            generator.shuffle(self._order)
+
+    def gather(self, begin: int, end: int, X: np.ndarray, target: np.ndarray) -> None:
+        """Write some rows into arrays of ``(steps, padded rows, ...)``."""
+        table, index = self._rows.table, self._order[begin:end]
+        if not self._is_whole:
+            index = self._rows.index[index]
+        for values, steps in ((table.X, X), (table.target, target)):
+            if sparse.issparse(values):
+                place(steps, values[index].toarray(), self._batch_size)
+            elif steps.shape[1] > self._batch_size or values.dtype != steps.dtype:
+                place(steps, values.take(index, axis=0), self._batch_size)
+            else:
+                flat = steps.reshape(-1, steps.shape[-1])[: len(index)]
+                # Clipping spares a copy; no index is out of bounds.
+                values.take(index, axis=0, out=flat, mode="clip")
+
+    def weigh(self, begin: int, end: int, weight: np.ndarray) -> None:
+        """Write the weights of the same rows into ``(steps, padded rows)``."""
+        positions = self._order[begin:end]
+        given = self._rows.weight
+        values = np.ones(len(positions)) if given is None else given[positions]
+        place(weight, values, self._batch_size)
+
+
+def place(steps: np.ndarray, values: np.ndarray, batch_size: int) -> None:
+    """Write consecutive rows into batches that may be longer than their rows.
+
+    Parameters
+    ----------
+    steps : ndarray of shape (n_steps, padded_rows, ...)
+        Where to write; what is beyond the rows is left as it is.
+    values : ndarray of shape (n_rows, ...)
+        Rows, at most ``n_steps * batch_size``.
+    batch_size : int
+        Rows in each step.
+    """
+    n_full = len(values) // batch_size
+    whole = values[: n_full * batch_size]
+    steps[:n_full, :batch_size] = whole.reshape(n_full, batch_size, *values.shape[1:])
+    if len(values) > n_full * batch_size:
+        rest = values[n_full * batch_size :]
+        steps[n_full, : len(rest)] = rest
 
 
 def target_dtype(kind: Kind) -> np.dtype:
@@ -281,7 +342,8 @@ def _mean_weight(rows: Rows) -> float:
 
 
 def _numbers(n: int) -> np.ndarray:
-    return np.arange(n, dtype=np.int32 if n < 1 << 31 else np.int64)
+    # Native integers index fastest; in a long table memory counts more.
+    return np.arange(n, dtype=np.int32 if 1 << 22 < n < 1 << 31 else np.intp)
 
 
 def _gathered(X: Any, index: np.ndarray) -> np.ndarray:

@@ -106,7 +106,7 @@ class Loop:
         )
         self._before = torch.empty_like(record.weights)
         self._module: MemberNetwork | None = None
-        self.epochs = Epochs(job)
+        self.epochs = Epochs(job, reuses=self.hooks is None)
         self._passes = Propagation(
             architecture,
             self.layout,

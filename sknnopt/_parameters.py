@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -156,6 +157,14 @@ class MLPParameters(BaseEstimator):
         self.callbacks = callbacks
         self.device = device
         self.n_threads = n_threads
+
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> list[str]:
+        # scikit-learn reads the signature of `__init__` at every clone, look and change
+        # of a parameter, which with so many is a tenth of a small fit in a search.
+        names: list[str] = super()._get_param_names()
+        return names
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, those of single layers included.

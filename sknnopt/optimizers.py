@@ -198,7 +198,16 @@ def _average_square(slot: Tensor, gradient: Tensor, rate: float) -> Tensor:
 def _root_of_average(slot: Tensor, gradient: Tensor, rate: float) -> Tensor:
     """Move a running average of squares; return its root in the gradient's place."""
     square = slot.lerp_(torch.square(gradient, out=gradient), rate)
-    return torch.sqrt(square, out=gradient)
+    return _root(square, gradient)
+
+
+def _root(square: Tensor, out: Tensor | None = None) -> Tensor:
+    """Return the square root.
+
+    The reciprocal root of the processor is several times faster than ``torch.sqrt``,
+    which takes zeros, those of padding and dead units, one by one.
+    """
+    return torch.rsqrt(square, out=out).reciprocal_()
 
 
 def _adam(
@@ -237,7 +246,7 @@ def _rmsprop(
 ) -> Direction:
     """Gradient over the root of its running mean square."""
     square = _average_square(slots["square"], gradient, 1.0 - RMSPROP_ALPHA)
-    return gradient.div_(square.sqrt().add_(RMSPROP_EPSILON)), None
+    return gradient.div_(_root(square).add_(RMSPROP_EPSILON)), None
 
 
 def _adagrad(
@@ -245,7 +254,7 @@ def _adagrad(
 ) -> Direction:
     """Gradient over the root of the sum of its squares so far."""
     square = slots["square_sum"].addcmul_(gradient, gradient)
-    return gradient.div_(square.sqrt().add_(ADAGRAD_EPSILON)), None
+    return gradient.div_(_root(square).add_(ADAGRAD_EPSILON)), None
 
 
 def _adadelta(
@@ -255,7 +264,7 @@ def _adadelta(
     square = _average_square(slots["square"], gradient, 1.0 - ADADELTA_RHO)
     past = slots["square_direction"]
     ratio = (past + ADADELTA_EPSILON).div_(square + ADADELTA_EPSILON)
-    direction = ratio.sqrt_().mul_(gradient)
+    direction = ratio.rsqrt_().reciprocal_().mul_(gradient)
     _average_square(past, direction, 1.0 - ADADELTA_RHO)
     return direction, None
 
