@@ -23,6 +23,8 @@ from sknnopt._job import Job, Kind, Rows
 
 #: Numbers that one member may gather or draw at once in training.
 _CHUNK = 1 << 20
+#: Levels of the random numbers that decide on dropout.
+_LEVELS = 1 << 16
 #: Batches and evaluations hold a multiple of this many rows, so that with widths of
 #: multiples of four a member's numbers fill whole stretches of memory.
 ROW_STEP = 8
@@ -219,12 +221,26 @@ class Epochs:
             mask = np.ones(shape, dtype=self.kind.dtype)
             for member, rate in enumerate(rates):
                 if rate > 0:
-                    drawn = generators[member].random(
-                        (int(n_rows[member]), width), dtype=np.float32
-                    )
-                    place(mask[member], (drawn >= rate) / (1 - rate), self.batch_size)
+                    shape = int(n_rows[member]), width
+                    drawn = _dropped(generators[member], rate, shape, self.kind.dtype)
+                    place(mask[member], drawn, self.batch_size)
             masks.append(_tensor(mask, self.kind))
         return tuple(masks)
+
+
+def _dropped(
+    generator: np.random.Generator,
+    rate: float,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+) -> np.ndarray:
+    """Draw zeros with probability ``rate`` and its complement's inverse elsewhere."""
+    # Sixteen bits a unit are several times faster than a float; the rate is rounded to
+    # them, and the inverse is that of what is drawn.
+    threshold = int(np.clip(round(rate * _LEVELS), 0, _LEVELS - 1))
+    drawn = generator.integers(_LEVELS, size=shape, dtype=np.uint16)
+    inverse = dtype.type(_LEVELS / (_LEVELS - threshold))
+    return (drawn >= threshold) * inverse
 
 
 class _Member:

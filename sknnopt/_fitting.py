@@ -74,8 +74,10 @@ class Data:
 
     @cached_property
     def table(self) -> Table:
-        """All rows, for members to draw from."""
-        return Table(self.X, self.target)
+        """All rows, for members to draw from; the target in the type of training."""
+        is_index = self.target.dtype.kind == "i"
+        dtype = self.target.dtype if is_index else self.X.dtype
+        return Table(self.X, self.target.astype(dtype, copy=False))
 
 
 @dataclass(frozen=True)
