@@ -27,8 +27,9 @@ from sknnopt._threads import n_torch_threads
 _STEP_RATIO = 1.25
 #: Nanoseconds of a step that are worth a thread of their own. Below, threads would
 #: only wait for each other's turn at the interpreter.
-_WORTH_A_THREAD = 400_000.0
-#: Nanoseconds of one multiplication with addition, and of passing over one number.
+_WORTH_A_THREAD = 700_000.0
+#: Nanoseconds of one multiplication with addition, and of passing over one number, in
+#: single precision.
 _PER_PRODUCT, _PER_NUMBER = 0.03, 0.3
 #: How often a step passes over the weights, and over a layer's units.
 _WEIGHT_PASSES, _UNIT_PASSES = 12, 8
@@ -91,7 +92,8 @@ class Fit:
         n_products = 3 * n_rows * int((sizes[:-1] * sizes[1:]).sum())
         n_passed = _WEIGHT_PASSES * kind.layout.n_columns
         n_passed += _UNIT_PASSES * n_rows * int(sizes[1:].sum())
-        return len(self.job) * (_PER_PRODUCT * n_products + _PER_NUMBER * n_passed)
+        of_member = _PER_PRODUCT * n_products + _PER_NUMBER * n_passed
+        return len(self.job) * of_member * kind.dtype.itemsize / 4
 
 
 def train_together(
