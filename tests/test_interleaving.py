@@ -5,9 +5,13 @@ from __future__ import annotations
 import gc
 import warnings
 
+import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sknnopt._interleaving import bring_back, remember
+
+assert np  # which brings a BLAS library
 
 
 class User:
@@ -64,3 +68,19 @@ def test_brought_back_twice():
     warnings.filters = changed = [*warnings.filters]
     bring_back(user)
     assert warnings.filters is changed
+
+
+def test_threads_of_blas():
+    """A limit that was set and left behind is lifted."""
+
+    def numbers():
+        return [pool["num_threads"] for pool in threadpool_info()]
+
+    user = User()
+    with threadpool_limits(2):
+        before = numbers()
+        remember(user)
+        threadpool_limits(1)
+        assert numbers() != before
+        bring_back(user)
+        assert numbers() == before
