@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -68,6 +70,7 @@ class GatheringBackend(ParallelBackendBase):
         self.parallel: Any = None
         self._call: Call | None = None
         self._training: _Training | None = None
+        self._finalizer: Any = None
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """Return how many tasks of a call are held at a time.
@@ -127,8 +130,13 @@ class GatheringBackend(ParallelBackendBase):
             self._training, width=self.width, slots=cpu_count(), budget=memory
         )
         _interleaving.remember(rendezvous)
-        probe = self._is_dispatching if self.parallel.return_generator else None
+        probe = None
+        if self.parallel.return_generator:
+            probe = partial(_is_dispatching, weakref.ref(self.parallel))
         self._call = rendezvous.open_call(cap, probe)
+        # An interrupt between joblib's own steps may keep it from stopping the call.
+        self._finalizer = weakref.finalize(self, rendezvous.end)
+        self._finalizer.atexit = False
 
     def submit(self, func: Callable[[], Any], callback: Callable[..., Any]) -> Any:
         """Hand over a task.
@@ -188,17 +196,17 @@ class GatheringBackend(ParallelBackendBase):
         call, self._call = self._call, None
         if call is None:
             return
-        call.close()
-        if call.parent is not None:
-            return
         try:
-            if call.aborted:
+            if call.aborted and call.parent is None:
                 call.abort()  # once more: an interrupt may have cut it short
                 call.rendezvous.join(ENDING_SECONDS)
         finally:
-            _interleaving.bring_back(call.rendezvous)
-            if self._training is not None:
-                self._training.close()
+            call.close()
+            if call.parent is None:
+                self._finalizer.detach()
+                _interleaving.bring_back(call.rendezvous)
+                if self._training is not None:
+                    self._training.close()
 
     def terminate(self) -> None:
         """Leave nothing behind if joblib did not come to stop the call."""
@@ -206,10 +214,12 @@ class GatheringBackend(ParallelBackendBase):
             self._call.abort()
             self.stop_call()
 
-    def _is_dispatching(self) -> bool:
-        """Tell whether the call that returns a generator has not returned yet."""
-        generator = self.parallel._call_ref and self.parallel._call_ref()
-        return generator is not None and generator.gi_running
+
+def _is_dispatching(parallel: weakref.ref[Any]) -> bool:
+    """Tell whether the call that returns a generator has not returned yet."""
+    call_ref = getattr(parallel(), "_call_ref", None)
+    generator = call_ref() if call_ref is not None else None
+    return generator is not None and generator.gi_running
 
 
 class _Training:

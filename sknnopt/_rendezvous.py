@@ -25,6 +25,7 @@ and what it may leave half done is only its own rendezvous, which ends with the 
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import copy
 import threading
@@ -182,17 +183,31 @@ class Rendezvous:
         self._drop(dropped)
         self._start(started)
 
+    def end(self) -> None:
+        """Let the trainer end. Takes no lock, so that a finalizer can call it."""
+        self._closed = True
+        ring(self._bell)
+
     def close(self, call: Call) -> None:
+        """Forget a call; the outermost ends the rendezvous."""
+        if call.parent is None:
+            self.end()
         with self._lock:
             call.has_dispatched = True
             self._calls.pop(call, None)
-            if call.parent is None:
-                self._closed = True
-                ring(self._bell)
 
     # ------------------------------------------------------ the threads of tasks
 
     def _start(self, tasks: list[Task]) -> None:
+        if not tasks:
+            return
+        try:
+            _off_the_main_thread(self._start_here, tasks)
+        except RuntimeError as error:  # the system gives no more threads
+            for task in tasks:
+                self._take_back(task, error)
+
+    def _start_here(self, tasks: list[Task]) -> None:
         for task in tasks:
             try:
                 _spawn("sknnopt-task", self._run, task)
@@ -244,7 +259,7 @@ class Rendezvous:
         if not tasks:
             return
         try:
-            _spawn("sknnopt-dropped", _end_dropped, tasks)
+            _thread.start_new_thread(_end_dropped, (tasks,))
         except RuntimeError:  # the system gives no more threads
             _end_dropped(tasks)
 
@@ -376,6 +391,14 @@ def _spawn(name: str, function: Callable[..., None], *args: Any) -> threading.Th
     thread = threading.Thread(target=function, args=args, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def _off_the_main_thread(function: Callable[..., None], *args: Any) -> None:
+    """Call a function that is not safe from interrupts, such as to start threads."""
+    if threading.get_ident() == threading.main_thread().ident:
+        _thread.start_new_thread(function, args)
+    else:
+        function(*args)
 
 
 def _end_dropped(tasks: list[Task]) -> None:

@@ -97,6 +97,9 @@ class Meeting(Protocol):
     def close(self, call: Call) -> None:
         """Forget a call."""
 
+    def end(self) -> None:
+        """Let no thread wait for more."""
+
 
 class Task:
     """One function that runs in a thread of its own."""

@@ -116,7 +116,7 @@ except KeyboardInterrupt:
 
 #: A program that is interrupted at many moments and must be able to go on each time.
 OFTEN_INTERRUPTED = """
-import random, signal, sys, threading, time
+import gc, random, signal, sys, threading, time
 from joblib import Parallel, delayed, parallel_config
 from gathering import exchange
 import sknnopt
@@ -150,6 +150,7 @@ with parallel_config(backend="sknnopt", width=16):
             signal.setitimer(signal.ITIMER_REAL, 0)
         assert Parallel()(delayed(task)(i) for i in range(40)) == expected
 deadline = time.monotonic() + 10
+gc.collect()
 while threading.active_count() > 1 and time.monotonic() < deadline:
     time.sleep(0.01)
 print("interrupts:", n_interrupts, "threads left:", threading.active_count() - 1)
