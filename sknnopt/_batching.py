@@ -99,6 +99,7 @@ class Fit:
 def train_together(
     fits: Sequence[Fit],
     is_cancelled: Callable[..., bool],
+    *,
     n_workers: int = 1,
     progress: SearchProgress | None = None,
 ) -> list[Any]:

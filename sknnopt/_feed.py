@@ -221,8 +221,8 @@ class Epochs:
             mask = np.ones(shape, dtype=self.kind.dtype)
             for member, rate in enumerate(rates):
                 if rate > 0:
-                    shape = int(n_rows[member]), width
-                    drawn = _dropped(generators[member], rate, shape, self.kind.dtype)
+                    units = int(n_rows[member]), width
+                    drawn = _dropped(generators[member], rate, units, self.kind.dtype)
                     place(mask[member], drawn, self.batch_size)
             masks.append(_tensor(mask, self.kind))
         return tuple(masks)

@@ -238,7 +238,12 @@ class _Training:
 
         if self._progress is None:
             self._progress = SearchProgress()
-        return train_together(payloads, is_cancelled, self._n_workers, self._progress)
+        return train_together(
+            payloads,
+            is_cancelled,
+            n_workers=self._n_workers,
+            progress=self._progress,
+        )
 
     def close(self) -> None:
         """Take the bar down."""

@@ -62,14 +62,20 @@ class Rounds:
 
     def __init__(self):
         self.sizes = []
-        self._train_together = _batching.train_together
 
-    def __call__(self, payloads, is_cancelled):
+    def __call__(self, payloads, is_cancelled, **options):
         """Note the round and process it."""
         self.sizes.append(len(payloads))
         for payload in payloads:
             payload.n_together = len(payloads)
-        return self._train_together(payloads, is_cancelled)
+        return [_outcome(payload) for payload in payloads]
+
+
+def _outcome(payload):
+    try:
+        return payload()
+    except ValueError as error:
+        return error
 
 
 def search_in_worker(seed):
@@ -96,7 +102,7 @@ from sklearn.model_selection import GridSearchCV
 from gathering import FakeNet
 from sknnopt import _batching
 
-def train_until_cancelled(payloads, is_cancelled):
+def train_until_cancelled(payloads, is_cancelled, **options):
     print("training", flush=True)
     while not is_cancelled():
         time.sleep(0.001)
@@ -122,7 +128,7 @@ from gathering import exchange
 import sknnopt
 from sknnopt import _batching
 
-_batching.train_together = lambda payloads, is_cancelled: payloads
+_batching.train_together = lambda payloads, is_cancelled, **options: payloads
 
 def inner(i):
     return exchange(i, 1)

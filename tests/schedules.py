@@ -121,7 +121,7 @@ class Ledger:
     finished: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
-    def process(self, payloads, is_cancelled):
+    def process(self, payloads, is_cancelled, **options):
         """Answer each payload with its own name, its failure, or all by a failure."""
         self.rounds.append([payload.name for payload in payloads])
         if is_cancelled() != all(is_cancelled(i) for i in range(len(payloads))):

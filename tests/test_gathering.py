@@ -70,7 +70,7 @@ def echo(monkeypatch):
     """Answer each payload with itself; return the list of rounds."""
     seen = []
 
-    def train_together(payloads, is_cancelled):
+    def train_together(payloads, is_cancelled, **options):
         seen.append(list(payloads))
         return payloads
 
@@ -83,7 +83,7 @@ def until_cancelled(monkeypatch):
     """Let a round last until it is cancelled; return an event for its beginning."""
     began = threading.Event()
 
-    def train_together(payloads, is_cancelled):
+    def train_together(payloads, is_cancelled, **options):
         began.set()
         while not is_cancelled():
             time.sleep(0.001)
@@ -376,7 +376,7 @@ def test_generators_work_before_they_are_consumed(monkeypatch):
     """The tasks of a generator are processed although no one asks for results yet."""
     trained = threading.Event()
 
-    def train_together(payloads, is_cancelled):
+    def train_together(payloads, is_cancelled, **options):
         trained.set()
         return payloads
 
@@ -446,7 +446,7 @@ def test_timeout_of_an_inner_call(monkeypatch):
     """A task whose inner call takes too long gets the error and can go on."""
     inner_done = threading.Event()
 
-    def train_together(payloads, is_cancelled):
+    def train_together(payloads, is_cancelled, **options):
         if "inner" in payloads:
             index = payloads.index("inner")
             while not is_cancelled(index):
