@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import normalization, speed
+from benchmarks import normalization, scale, search, speed
 from benchmarks._settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
@@ -34,6 +34,14 @@ BENCHMARKS: dict[str, Benchmark] = {
     "speed": Benchmark(
         run=speed.run,
         summary="Time of single fits, predictions and the import, beside peers.",
+    ),
+    "search": Benchmark(
+        run=search.run,
+        summary="Time of searches that train many networks, beside peers.",
+    ),
+    "scale": Benchmark(
+        run=scale.run,
+        summary="Time and memory over rows, width and networks.",
     ),
 }
 

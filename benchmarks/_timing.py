@@ -137,12 +137,11 @@ def measure_pairs(
     ours: Callable[[int], Any],
     peer: Callable[[int], Any],
     n_pairs: int,
-    inspect: Callable[[Any], float] | None = None,
+    inspect: Callable[[Any], float | None] | None = None,
+    *,
+    warm_up: bool = True,
 ) -> dict[str, dict[str, list[float]]]:
     """Do both works in turn: ours, peer, peer, ours, ...
-
-    Both are done once before, unmeasured, so that pools are alive, code is loaded and
-    caches are warm.
 
     Parameters
     ----------
@@ -153,6 +152,9 @@ def measure_pairs(
     inspect : callable or None, default=None
         Turns a result into a number, such as a training loss; its time is not
         measured. None where it says nothing about the result.
+    warm_up : bool, default=True
+        Whether both are done once before, unmeasured, so that pools are alive, code
+        is loaded and caches are warm.
 
     Returns
     -------
@@ -164,8 +166,9 @@ def measure_pairs(
     found: dict[str, dict[str, list[float]]] = {
         side: {"wall": [], "cpu": []} for side in SIDES
     }
-    for work in works.values():
-        work(n_pairs)
+    if warm_up:
+        for work in works.values():
+            work(n_pairs)
     for seed in range(n_pairs):
         for side in SIDES if seed % 2 == 0 else SIDES[::-1]:
             result, wall, cpu = clocked(lambda w=works[side], s=seed: w(s))
