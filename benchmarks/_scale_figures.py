@@ -24,6 +24,7 @@ def draw_scale(result: dict[str, Any], path: Path) -> None:
         The picture to write.
     """
     figure = new_figure(9, 6.5)
+    figure.suptitle("On one thread", fontsize="medium")
     grid = figure.subplots(2, 2)
     for axes in grid.flat:
         axes.set_xscale("log")
@@ -45,17 +46,22 @@ def _draw_row_times(axes: Any, rows: list[dict[str, Any]]) -> None:
 
 
 def _draw_row_memory(axes: Any, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
     _curve(axes, rows, "rows", "peak", _BLUE)
     axes.axhline(
         PEAK_BAR.value, color=_GRAY, ls="--", label="the bar, for the most rows"
     )
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
     axes.set(xlabel="Rows", ylabel="Peak memory / data", title="Rows: memory of a fit")
     axes.legend(frameon=False)
 
 
 def _draw_width(axes: Any, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
     _curve(axes, rows, "width", "share_of_wall", _BLUE, label="of the wall time")
     _curve(
         axes,
@@ -81,6 +87,8 @@ def _draw_width(axes: Any, rows: list[dict[str, Any]]) -> None:
 
 
 def _draw_networks(axes: Any, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
     for hidden, color, marker in (
         ((10, 10), _BLUE, "o"),
         ((72, 72), _ORANGE, "s"),

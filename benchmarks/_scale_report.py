@@ -54,9 +54,9 @@ def report(result: dict[str, Any]) -> str:
         Markdown.
     """
     text = (
-        "Each point is the median over fresh processes, with the lowest and the "
-        "highest in brackets; a bar is met when the worse of the two meets it. Memory "
-        "is the highest that a process reaches, resident pages of the map included, "
+        "Each point is the median over fresh processes on one thread, with the lowest "
+        "and the highest in brackets; a bar is met when the worse of the two meets it. "
+        "Memory is the highest that a process reaches, resident pages of the map included, "
         "less what it has after the imports and after opening the data."
     )
     lines = ["# Rows, width and networks", "", paragraph(text), ""]
@@ -126,8 +126,8 @@ def _width(rows: list[dict[str, Any]]) -> list[str]:
             ]
         )
     text = (
-        f"Fits of {rows[0]['design']['rows']:,} rows of 28 numbers, batches of 1,024, "
-        "one thread. How much of the wall time, and of the time of torch's operators, "
+        f"Fits of {rows[0]['design']['rows']:,} rows of 28 numbers, batches of "
+        "1,024. How much of the wall time, and of the time of torch's operators, "
         "goes into matrix products is from a profiled fit, which is slower; time per "
         "update is from one without the profiler."
     )

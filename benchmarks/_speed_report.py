@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._problems import SHAPES
 from benchmarks._statistics import geometric_mean
 from benchmarks._tables import (
     interval,
@@ -67,7 +68,7 @@ def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     -------
     list of dict
         For each number of threads, type and peer: ``wall`` and ``cpu`` with their
-        intervals, the number of shapes, and the ``worst`` row by wall time.
+        intervals, the ``rows`` they are of, and the ``worst`` of them by wall time.
     """
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
@@ -87,9 +88,7 @@ def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         worst = max(group, key=lambda row: row["wall"]["high"])
         names = {"threads": threads, "dtype": dtype, "peer": peer}
         label = worst["design"]["peer_label"]
-        found.append(
-            {**names, "label": label, "n_shapes": len(group), "worst": worst, **mean}
-        )
+        found.append({**names, "label": label, "rows": group, "worst": worst, **mean})
     return found
 
 
@@ -150,22 +149,30 @@ def _mean_table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _mean_cells(mean: dict[str, Any]) -> list[str]:
-    worst, peer = mean["worst"], mean["peer"]
-    bars = []
-    if mean["threads"] == "one":
-        both = (mean["wall"], mean["cpu"])
-        bars = [verdict(MEAN_BARS.get(peer), both)]
-        shape_verdict = verdict(SHAPE_BARS.get(peer), (worst["wall"], worst["cpu"]))
-        bars.append(f"shapes {shape_verdict}" if shape_verdict else "")
+    worst = mean["worst"]
     return [
         mean["threads"],
         mean["dtype"],
-        f"{mean['label']} ({mean['n_shapes']} shapes)",
+        f"{mean['label']} ({len(mean['rows'])} shapes)",
         interval(mean["wall"]),
         interval(mean["cpu"]),
         f"{interval(worst['wall'])}, {worst['design']['shape']['label']}",
-        "; ".join(bar for bar in bars if bar),
+        _mean_verdict(mean),
     ]
+
+
+def _mean_verdict(mean: dict[str, Any]) -> str:
+    """Judge the mean and all shapes, on one thread and unless a shape is missing."""
+    peer = mean["peer"]
+    if mean["threads"] != "one" or peer not in MEAN_BARS:
+        return ""
+    if len(mean["rows"]) < len(SHAPES):
+        return f"undecided: {len(mean['rows'])} of {len(SHAPES)} shapes"
+    words = [verdict(MEAN_BARS[peer], (mean["wall"], mean["cpu"]))]
+    if peer in SHAPE_BARS:
+        each = [row[name] for row in mean["rows"] for name in ("wall", "cpu")]
+        words.append(f"every shape {verdict(SHAPE_BARS[peer], each)}")
+    return "; ".join(words)
 
 
 def _fit_table(rows: list[dict[str, Any]]) -> list[str]:

@@ -1,6 +1,7 @@
 """How time and memory grow with rows, width and the number of networks.
 
-Each point is measured in fresh processes, whose memory starts from nothing.
+Each point is measured in fresh processes, whose memory starts from nothing, on one
+thread: with more, the load of the machine would decide.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks._fresh import PeakMemory, run_fresh
@@ -21,7 +21,7 @@ from benchmarks._scale_figures import draw_scale
 from benchmarks._scale_report import report
 from benchmarks._settings import Settings
 from benchmarks._store import Store
-from benchmarks._timing import limited_threads
+from benchmarks._timing import clocked, limited_threads
 from sknnopt import OptimizedMLPClassifier
 
 PARTS = ("rows", "width", "networks", "predict")
@@ -190,9 +190,8 @@ def fit_rows(path: str, rows: int, hidden: list[int], epochs: int) -> dict[str, 
         **PARAMETERS, hidden_layer_sizes=hidden, max_epochs=epochs
     )
     memory = PeakMemory()
-    start = time.perf_counter()
-    model.fit(X, y)
-    wall = time.perf_counter() - start
+    with limited_threads(1):
+        wall = clocked(lambda: model.fit(X, y))[1]
     return {"wall": wall / (rows * epochs), "peak": memory.rise() / X.nbytes}
 
 
@@ -233,9 +232,7 @@ def fit_width(width: int, rows: int, epochs: int) -> dict[str, Any]:
     n_updates = epochs * -(-rows // PARAMETERS["batch_size"])
     with limited_threads(1):
         model.fit(X[:2048], y[:2048])
-        start = time.perf_counter()
-        model.fit(X, y)
-        wall = time.perf_counter() - start
+        wall = clocked(lambda: model.fit(X, y))[1]
         return {"wall": wall / n_updates, **shares_of_products(lambda: model.fit(X, y))}
 
 
@@ -301,12 +298,11 @@ def fit_networks(n_members: int, hidden: list[int], epochs: int) -> dict[str, An
     parameters = {**PARAMETERS, "batch_size": 32, "hidden_layer_sizes": hidden}
     kind = OptimizedMLPClassifier
     memory = PeakMemory()
-    # The first updates of a process are slow.
-    kind(**parameters, max_epochs=2).fit(X, y)
     model = kind(**parameters, n_members=n_members, max_epochs=epochs)
-    start = time.perf_counter()
-    model.fit(X, y)
-    wall = time.perf_counter() - start
+    with limited_threads(1):
+        # The first updates of a process are slow.
+        kind(**parameters, max_epochs=2).fit(X, y)
+        wall = clocked(lambda: model.fit(X, y))[1]
     return {"wall": wall / (n_members * epochs), "peak": memory.rise()}
 
 
@@ -344,14 +340,9 @@ def predict_rows(path: str, rows: int, hidden: list[int]) -> dict[str, Any]:
     model = OptimizedMLPClassifier(
         **PARAMETERS, hidden_layer_sizes=hidden, max_epochs=1
     )
-    model.fit(np.array(X[:2048]), y[:2048])
-    model.predict(np.array(X[:2048]))
-    memory = PeakMemory()
-    start = time.perf_counter()
-    model.predict(X)
-    wall = time.perf_counter() - start
-    return {
-        "wall": wall / rows,
-        "peak": memory.rise() / X.nbytes,
-        "threads": torch.get_num_threads(),
-    }
+    with limited_threads(1):
+        model.fit(np.array(X[:2048]), y[:2048])
+        model.predict(np.array(X[:2048]))
+        memory = PeakMemory()
+        wall = clocked(lambda: model.predict(X))[1]
+    return {"wall": wall / rows, "peak": memory.rise() / X.nbytes}

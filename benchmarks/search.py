@@ -7,68 +7,31 @@ network has all cores, and skorch trains one network after the other.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import parallel_config
-from joblib.parallel import BACKENDS
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.model_selection import GridSearchCV
 
 from benchmarks._fresh import PeakMemory, run_fresh
-from benchmarks._peers import our_parameters, sklearn_parameters
-from benchmarks._problems import Shape
+from benchmarks._peers import our_parameters
+from benchmarks._problems import Shape, load
 from benchmarks._search_figures import draw_searches
 from benchmarks._search_report import report
+from benchmarks._searching import BATCH, Size, backend, search
 from benchmarks._settings import Settings
 from benchmarks._store import Store
 from benchmarks._timing import clocked, limited_threads, measure_pairs, n_cores
-from benchmarks._torch_peers import skorch_model
 from sknnopt import OptimizedMLPClassifier
-from sknnopt.datasets import load_pima
 
 PARTS = ("grid", "growth", "reference", "memory", "members")
 PEERS = ("sklearn", "skorch")
 NETWORKS = ((10, 10), (72,), (64, 64, 64))
-EPOCHS, BATCH = 30, 32
+EPOCHS = 30
 #: Runs of scikit-learn's network in large searches, which take minutes each.
 N_REFERENCE = 3
-#: What trains our fits together, where it is there.
-GATHERING = "sknnopt"
-
-
-@dataclass(frozen=True)
-class Size:
-    """The size of a search.
-
-    Parameters
-    ----------
-    candidates : int
-        Learning rates.
-    repeats : int
-        Repeats of the cross-validation with five folds.
-    folds : int, default=5
-        Folds.
-    """
-
-    candidates: int
-    repeats: int
-    folds: int = 5
-
-    @property
-    def n_fits(self) -> int:
-        """Return the number of fits."""
-        return self.candidates * self.repeats * self.folds
-
-
 SMALL = Size(12, 1)
 LARGER = (Size(48, 1), Size(48, 5))
 QUICK = Size(2, 1, folds=2)
@@ -109,13 +72,6 @@ def run(out: Path, settings: Settings) -> None:
 Job = tuple[str, dict[str, Any], Callable[[], dict[str, Any]]]
 
 
-def backend() -> str:
-    """Return the joblib backend of our searches: gathering, or else threads."""
-    import sknnopt  # noqa: F401 - makes the backend known
-
-    return GATHERING if GATHERING in BACKENDS else "threading"
-
-
 def _grids(settings: Settings) -> Iterator[Job]:
     size = QUICK if settings.quick else SMALL
     for hidden in NETWORKS[:1] if settings.quick else NETWORKS:
@@ -142,77 +98,6 @@ def _design(hidden: tuple[int, ...], size: Size, settings: Settings) -> dict[str
         "batch": BATCH,
         "backend": backend(),
     }
-
-
-def search(
-    who: str, hidden: tuple[int, ...], size: Size, epochs: int, *, losses: bool = False
-) -> Any:
-    """Search once.
-
-    Parameters
-    ----------
-    who : {"ours", "sklearn", "skorch"}
-        Whose network, and how its fits are spread.
-    hidden : tuple of int
-        Widths of the hidden layers.
-    size : Size
-        Candidates and folds.
-    epochs : int
-        Of each fit.
-    losses : bool, default=False
-        Whether training losses are computed too.
-
-    Returns
-    -------
-    GridSearchCV
-        Fitted, without a final fit on all rows.
-    """
-    X, y = load_pima(return_X_y=True)
-    X, y = X.to_numpy(np.float32), y.to_numpy()
-    if who == "skorch":  # whose criterion wants numbers
-        y = y.astype(np.float32)
-    name, network = _network(who, hidden, epochs)
-    model = make_pipeline(StandardScaler(), network)
-    rates = np.geomspace(1e-4, 3e-2, size.candidates).tolist()
-    grid = GridSearchCV(
-        model,
-        {f"{model.steps[-1][0]}__{name}": rates},
-        scoring="neg_log_loss",
-        cv=RepeatedStratifiedKFold(
-            n_splits=size.folds, n_repeats=size.repeats, random_state=0
-        ),
-        n_jobs=None if who == "skorch" else -1,
-        refit=False,
-        error_score="raise",
-        return_train_score=losses,
-    )
-    spread = parallel_config(backend=backend()) if who == "ours" else nullcontext()
-    with spread, warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return grid.fit(X, y)
-
-
-def _network(who: str, hidden: tuple[int, ...], epochs: int) -> tuple[str, Any]:
-    """Return the name of the learning rate and a network."""
-    shape = Shape(614, 8, hidden, BATCH, epochs, epochs)
-    if who == "ours":
-        parameters = our_parameters(shape, epochs)
-        return "learning_rate", OptimizedMLPClassifier(**parameters, random_state=0)
-    if who == "sklearn":
-        # Workers do not see the filter of the process that started them.
-        network = _Quiet(**sklearn_parameters(shape, epochs), random_state=0)
-        return "learning_rate_init", network
-    return "lr", skorch_model(shape, "float32", epochs)
-
-
-class _Quiet(MLPClassifier):
-    """scikit-learn's network, silent where its epochs are what ends the training."""
-
-    def fit(self, X: np.ndarray, y: np.ndarray) -> _Quiet:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            super().fit(X, y)
-        return self
 
 
 def measure_grid(
@@ -410,8 +295,6 @@ def measure_members(design: dict[str, Any]) -> dict[str, Any]:
     dict
         ``pairs``.
     """
-    from benchmarks._problems import load
-
     X, y = load(design["rows"], 8, "classification", "float32")
     shape = Shape(design["rows"], 8, design["hidden"], BATCH, 0, 0)
     parameters = our_parameters(shape, design["epochs"])
