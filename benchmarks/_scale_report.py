@@ -56,8 +56,8 @@ def report(result: dict[str, Any]) -> str:
     text = (
         "Each point is the median over fresh processes on one thread, with the lowest "
         "and the highest in brackets; a bar is met when the worse of the two meets it. "
-        "Memory is the highest that a process reaches, resident pages of the map included, "
-        "less what it has after the imports and after opening the data."
+        "Memory is the highest that a process reaches, resident pages of the map "
+        "included, less what it has after the imports and after opening the data."
     )
     lines = ["# Rows, width and networks", "", paragraph(text), ""]
     for part, section in _SECTIONS.items():

@@ -86,6 +86,8 @@ def test_l2_penalty_is_scikit_learns(task):
     assert model.loss_ == pytest.approx(expected, rel=1e-6)
 
 
+# Keras converts tensors in a way that numpy 2 warns of.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("task", list(TINY))
 @pytest.mark.parametrize("name", FITTING)
 def test_peer_trains_to_a_loss_near_ours(name, task):
