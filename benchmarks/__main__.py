@@ -6,9 +6,12 @@ import argparse
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks import normalization, scale, search, speed
+from benchmarks._peers import PEERS
+from benchmarks._problems import SHAPES
 from benchmarks._settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
@@ -43,6 +46,15 @@ BENCHMARKS: dict[str, Benchmark] = {
         run=scale.run,
         summary="Time and memory over rows, width and networks.",
     ),
+}
+
+
+_NETWORKS = ["-".join(map(str, hidden)) for hidden in search.NETWORKS]
+#: What timed benchmarks can be restricted to.
+_RESTRICTIONS: dict[str, list[str]] = {
+    "shapes": [*(shape.name for shape in SHAPES), *_NETWORKS],
+    "peers": list(PEERS),
+    "parts": list(dict.fromkeys(speed.PARTS + search.PARTS + scale.PARTS)),
 }
 
 
@@ -92,15 +104,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pairs", type=_positive, help="pairs of measurements (default: 15)"
     )
-    for name, example in {
-        "shapes": "614x8-10-10,10-10",
-        "peers": "sklearn,skorch",
-        "parts": "fit,import",
-    }.items():
+    for name, words in _RESTRICTIONS.items():
         parser.add_argument(
             f"--{name}",
-            type=_words,
-            help=f"{name} to restrict timed benchmarks to, such as {example}",
+            type=partial(_words, known=words),
+            help=f"restricts timed benchmarks to some of {', '.join(words)}",
         )
     parser.add_argument(
         "--out",
@@ -117,8 +125,14 @@ def _positive(word: str) -> int:
     return int(word)
 
 
-def _words(text: str) -> list[str]:
-    return text.split(",")
+def _words(text: str, known: Sequence[str]) -> list[str]:
+    words = text.split(",")
+    for word in words:
+        if word not in known:
+            raise argparse.ArgumentTypeError(
+                f"{word!r} is none of {', '.join(known)}; commas separate several"
+            )
+    return words
 
 
 def _known(name: str) -> str:

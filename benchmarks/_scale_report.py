@@ -80,11 +80,19 @@ def _judged(bar: Bar, values: Sequence[float]) -> str:
 
 
 def _rows(rows: list[dict[str, Any]]) -> list[str]:
-    head = "rows", "processes", "time per row and epoch", "peak memory / data", "bar"
+    head = (
+        "rows",
+        "epochs",
+        "processes",
+        "time per row and epoch",
+        "peak memory / data",
+        "bar",
+    )
     largest = max(row["design"]["rows"] for row in rows)
     cells = [
         [
             f"{row['design']['rows']:,}",
+            str(row["design"]["epochs"]),
             str(row["design"]["n_runs"]),
             _time_spread(row["wall"]),
             _spread(row["peak"]),
@@ -95,8 +103,8 @@ def _rows(rows: list[dict[str, Any]]) -> list[str]:
     design = rows[0]["design"]
     text = (
         "Fits of rows of 28 numbers in single precision from a memory map: hidden "
-        f"layers {tuple(design['hidden'])}, batches of 1,024, {design['epochs']} "
-        "epochs. Small data are outweighed by what any fit needs."
+        f"layers {tuple(design['hidden'])}, batches of 1,024. Small data are "
+        "outweighed by what any fit needs."
     )
     lines = ["## Rows", "", paragraph(text), "", *table(head, cells)]
     if len(rows) > 1:

@@ -10,8 +10,8 @@ from typing import Any
 from benchmarks._machine import commit, load, surroundings
 from benchmarks._results import plain, write_json
 
-#: Microseconds matter in times.
-_DIGITS = 7
+#: Nanoseconds matter in times per row.
+_DIGITS = 9
 
 
 class Store:
@@ -38,6 +38,8 @@ class Store:
         stored = json.loads(self.path.read_text(encoding="utf-8"))
         if all(stored.get(name) == value for name, value in self._head.items()):
             self._rows = {row["key"]: row for row in stored["rows"]}
+        else:
+            print(f"{self.path.name} is of another machine or versions: starting anew.")
 
     def add(
         self, key: str, design: dict[str, Any], measure: Callable[[], dict[str, Any]]

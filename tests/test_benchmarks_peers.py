@@ -203,6 +203,14 @@ def _quick(tmp_path, *words):
     return result, (tmp_path / f"{name}.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("option", ["--shapes", "--peers", "--parts"])
+def test_command_line_refuses_an_unknown_restriction(option, capsys):
+    """A word that restricts to nothing ends in a message that names it."""
+    with pytest.raises(SystemExit):
+        command_line.main(["speed", option, "nothing"])
+    assert "'nothing' is none of" in capsys.readouterr().err
+
+
 def test_quick_speed_leaves_all_files(tmp_path):
     """A quick run times each peer that is wanted, and reports what it stored."""
     parts = ["--parts", "fit,predict", "--peers", "sklearn,skorch,torch,products"]

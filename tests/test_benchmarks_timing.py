@@ -250,7 +250,7 @@ def test_stopped_run_keeps_its_rows_and_goes_on(tmp_path, clean):
     again.add("second", {"n": 1}, lambda: {"wall": [1.0]})
     rows = Store(path).result()["rows"]
     assert [row["key"] for row in rows] == ["first", "second"]
-    assert rows[0]["wall"] == [round(math.pi, 7)]
+    assert rows[0]["wall"] == [round(math.pi, 9)]
     assert rows[0]["commit"] == clean["commit"]
 
 
