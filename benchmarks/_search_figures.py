@@ -32,12 +32,14 @@ def draw_searches(result: dict[str, Any], path: Path) -> None:
         axes.yaxis.set_major_formatter("{x:g}")
     _draw_grids(left, of_part(result, "grid"))
     _draw_growth(right, result)
+    # Both panels have the same colors and markers; ours is on the right alone.
+    handles, labels = right.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
     save(figure, path)
 
 
 def _draw_grids(axes: Any, rows: list[dict[str, Any]]) -> None:
     networks = list(dict.fromkeys(tuple(row["design"]["hidden"]) for row in rows))
-    labeled: set[str] = set()
     for row in rows:
         design, peer = row["design"], row["design"]["peer"]
         place = (
@@ -55,9 +57,7 @@ def _draw_grids(axes: Any, rows: list[dict[str, Any]]) -> None:
             fmt=MARKERS[peer],
             color=COLORS[peer],
             markerfacecolor=COLORS[peer] if row["is_valid"] else "white",
-            label=None if peer in labeled else LABELS[peer],
         )
-        labeled.add(peer)
         if (bar := grid_bar(design)) is not None:
             axes.hlines(
                 bar.value, place - 0.12, place + 0.12, color=COLORS[peer], ls="--"
@@ -70,8 +70,6 @@ def _draw_grids(axes: Any, rows: list[dict[str, Any]]) -> None:
         ylabel="Peer's wall time / ours",
         title="60 fits; dashed: the bar",
     )
-    if labeled:
-        axes.legend(frameon=False)
 
 
 def _draw_growth(axes: Any, result: dict[str, Any]) -> None:
@@ -93,8 +91,6 @@ def _draw_growth(axes: Any, result: dict[str, Any]) -> None:
     counts = sorted({count for points in _curves(result).values() for count in points})
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
     axes.minorticks_off()
-    if counts:
-        axes.legend(frameon=False)
 
 
 def _curves(result: dict[str, Any]) -> dict[str, dict[int, list[float]]]:
