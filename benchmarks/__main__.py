@@ -6,26 +6,55 @@ import argparse
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from benchmarks import normalization
+from benchmarks import normalization, scale, search, speed
+from benchmarks._peers import PEERS
+from benchmarks._problems import SHAPES
+from benchmarks._settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark: ``run(out, quick=..., jobs=...)`` leaves its results in ``out``."""
+    """A benchmark: ``run(out, settings)`` leaves its results in ``out``."""
 
-    run: Callable[..., None]
+    run: Callable[[Path, Settings], None]
     summary: str
+
+
+def _run_normalization(out: Path, settings: Settings) -> None:
+    normalization.run(out, quick=settings.quick, jobs=settings.jobs)
 
 
 BENCHMARKS: dict[str, Benchmark] = {
     "normalization": Benchmark(
-        run=normalization.run,
+        run=_run_normalization,
         summary="Epochs that standardized input saves on the Pima table.",
     ),
+    "speed": Benchmark(
+        run=speed.run,
+        summary="Time of single fits, predictions and the import, beside peers.",
+    ),
+    "search": Benchmark(
+        run=search.run,
+        summary="Time of searches that train many networks, beside peers.",
+    ),
+    "scale": Benchmark(
+        run=scale.run,
+        summary="Time and memory over rows, width and networks.",
+    ),
+}
+
+
+_NETWORKS = ["-".join(map(str, hidden)) for hidden in search.NETWORKS]
+#: What timed benchmarks can be restricted to.
+_RESTRICTIONS: dict[str, list[str]] = {
+    "shapes": [*(shape.name for shape in SHAPES), *_NETWORKS],
+    "peers": list(PEERS),
+    "parts": list(dict.fromkeys(speed.PARTS + search.PARTS + scale.PARTS)),
 }
 
 
@@ -42,9 +71,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name, benchmark in BENCHMARKS.items():
             print(f"{name:<16}{benchmark.summary}")
         return
+    settings = Settings(
+        quick=options.quick,
+        jobs=options.jobs,
+        pairs=options.pairs,
+        shapes=options.shapes,
+        peers=options.peers,
+        parts=options.parts,
+    )
     out = _directory(options.out, quick=options.quick)
     for name in options.names or BENCHMARKS:
-        BENCHMARKS[name].run(out, quick=options.quick, jobs=options.jobs)
+        BENCHMARKS[name].run(out, settings)
     print(f"The results are in {out}")
 
 
@@ -59,8 +96,20 @@ def _parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="a smoke test, whose numbers mean nothing"
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, help="processes at a time (default: 1)"
+        "--jobs",
+        type=int,
+        default=1,
+        help="processes at a time, where no times are measured (default: 1)",
     )
+    parser.add_argument(
+        "--pairs", type=_positive, help="pairs of measurements (default: 15)"
+    )
+    for name, words in _RESTRICTIONS.items():
+        parser.add_argument(
+            f"--{name}",
+            type=partial(_words, known=words),
+            help=f"restricts timed benchmarks to some of {', '.join(words)}",
+        )
     parser.add_argument(
         "--out",
         type=Path,
@@ -68,6 +117,22 @@ def _parser() -> argparse.ArgumentParser:
         "new temporary one)",
     )
     return parser
+
+
+def _positive(word: str) -> int:
+    if not word.isdecimal() or int(word) == 0:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a positive whole number")
+    return int(word)
+
+
+def _words(text: str, known: Sequence[str]) -> list[str]:
+    words = text.split(",")
+    for word in words:
+        if word not in known:
+            raise argparse.ArgumentTypeError(
+                f"{word!r} is none of {', '.join(known)}; commas separate several"
+            )
+    return words
 
 
 def _known(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -98,4 +98,37 @@ def estimate(
         "value": float(statistic(values.ravel(), axis=0)),
         "low": order_statistic(resampled, tail, up=False),
         "high": order_statistic(resampled, 1 - tail, up=True),
+    }
+
+
+def geometric_mean(
+    groups: Sequence[np.ndarray], rng: np.random.Generator
+) -> dict[str, float]:
+    """Return the geometric mean of the groups' medians with its 95 % interval.
+
+    The percentile bootstrap draws within each group: the groups are the whole of what
+    the mean speaks about, their values are a sample.
+
+    Parameters
+    ----------
+    groups : sequence of ndarray of shape (n,)
+        Positive numbers, such as the paired ratios of each shape.
+    rng : numpy.random.Generator
+        Draws the values.
+
+    Returns
+    -------
+    dict
+        ``value``, ``low`` and ``high``.
+    """
+    value = np.mean([np.log(np.median(values)) for values in groups])
+    resampled = np.zeros(N_RESAMPLES)
+    for values in groups:
+        drawn = rng.integers(len(values), size=(N_RESAMPLES, len(values)))
+        resampled += np.log(np.median(values[drawn], axis=1)) / len(groups)
+    tail = (1 - LEVEL) / 2
+    return {
+        "value": float(np.exp(value)),
+        "low": float(np.exp(order_statistic(resampled, tail, up=False))),
+        "high": float(np.exp(order_statistic(resampled, 1 - tail, up=True))),
     }
