@@ -64,7 +64,7 @@ class Kind:
     @property
     def layout(self) -> Layout:
         """Where the numbers of a member lie in training."""
-        return _padded_layout(self.architecture, self.dtype.itemsize)
+        return _padded_layout(self.architecture)
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -429,8 +429,8 @@ class Record:
 
 
 @lru_cache(maxsize=256)
-def _padded_layout(architecture: Architecture, itemsize: int) -> Layout:
-    return Layout.padded(architecture, itemsize)
+def _padded_layout(architecture: Architecture) -> Layout:
+    return Layout.padded(architecture)
 
 
 def make_generators(seeds: Sequence[int]) -> list[np.random.Generator]:

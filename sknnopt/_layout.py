@@ -20,9 +20,6 @@ from sknnopt.initializers import INITIALIZERS
 
 #: Numbers in a stretch of memory that vector instructions process as a whole.
 _STRETCH = 32
-#: Narrower matrices than these are slower to multiply, by the width of a number.
-_NARROWEST = {4: 16, 8: 12}
-
 
 #: Kind, layer and shape of a tensor.
 Part: TypeAlias = tuple[str, int, tuple[int, int]]
@@ -88,45 +85,34 @@ class Layout:
         return cls._placed(architecture, lambda width: width, 1)
 
     @classmethod
-    def padded(cls, architecture: Architecture, itemsize: int) -> Layout:
+    def padded(cls, architecture: Architecture) -> Layout:
         """Lay out the tensors for training: padded to what is computed as a whole.
 
         Parameters
         ----------
         architecture : Architecture
             Shape of the networks.
-        itemsize : int
-            Bytes of a number.
 
         Returns
         -------
         Layout
-            Widths are multiples of four, and layers begin at whole stretches.
+            Hidden layers have a multiple of four units, and each begins at a whole
+            stretch of memory.
 
         Notes
         -----
-        Libraries compute the ends of arrays, and matrices of few columns, by other
-        instructions, which round differently. Where each member fills whole stretches,
-        its numbers do not depend on who stands beside it. Very narrow matrices are
-        also multiplied faster when padded.
+        Libraries compute the ends of arrays by other instructions, which round
+        differently. Where each member fills whole stretches, its numbers do not depend
+        on who stands beside it.
         """
-
-        def width(n_units: int) -> int:
-            return max(_NARROWEST[itemsize], _up(n_units, 4))
-
-        return cls._placed(architecture, width, _STRETCH)
+        return cls._placed(architecture, lambda n_units: _up(n_units, 4), _STRETCH)
 
     @classmethod
     def _placed(
         cls, architecture: Architecture, width: Callable[[int], int], stretch: int
     ) -> Layout:
-        # Not padded: the features, as the table has them, and a single output.
-        outputs = architecture.n_outputs
-        widths = [
-            architecture.n_inputs,
-            *map(width, architecture.hidden),
-            1 if outputs == 1 else width(outputs),
-        ]
+        hidden = map(width, architecture.hidden)
+        widths = [architecture.n_inputs, *hidden, architecture.n_outputs]
         trained, end = _place(_trained(architecture), widths, stretch, 0)
         statistics, stop = _place(_statistics(architecture), widths, stretch, end)
         return cls(trained, statistics, end, stop)

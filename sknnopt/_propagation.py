@@ -9,8 +9,10 @@ Every number is computed alike whoever trains beside a network: see `Layout.padd
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,58 +24,56 @@ from sknnopt.activations import ACTIVATIONS
 Masks = Sequence[Tensor | None]
 
 
+def _native(tensor: Tensor) -> Any:
+    """Return what products of matrices take: on the CPU, numpy's view of a tensor.
+
+    numpy multiplies the small matrices of a batch one by one, which with its library
+    is up to twice as fast as torch's batched product, several times where there are
+    few columns. And each is rounded alike, alone and in any batch; torch's are not.
+    """
+    return tensor.numpy() if tensor.device.type == "cpu" else tensor
+
+
+def _product_on(device: torch.device) -> Callable[..., Any]:
+    """Return the function that multiplies the matrices of all members."""
+    return np.matmul if device.type == "cpu" else torch.bmm
+
+
 class _Linear:
-    """A layer of many outputs: ``x W + b`` as a matrix product."""
+    """The linear part of a layer, ``x W + b``."""
 
     def __init__(
         self, tensors: _Tensors, layer: int, n_rows: int, *, passes_back: bool
     ) -> None:
-        self.weight, self.weight_gradient = tensors.pair("weight", layer)
-        self.bias, self.bias_gradient = tensors.pair("bias", layer)
-        self._turned = self.weight.mT
-        members, fan_in, fan_out = self.weight.shape
-        self.output = self.weight.new_zeros(members, n_rows, fan_out)
-        self._back = (
-            self.weight.new_zeros(members, n_rows, fan_in) if passes_back else None
-        )
+        weight, weight_gradient = tensors.pair("weight", layer)
+        self._bias, self._bias_gradient = tensors.pair("bias", layer)
+        members, fan_in, self._fan_out = weight.shape
+        self.output = weight.new_zeros(members, n_rows, self._fan_out)
+        self._back = weight.new_zeros(members, n_rows, fan_in) if passes_back else None
+        self._product = _product_on(weight.device)
+        self._turned = weight.mT
+        self._natives = _native(weight), _native(weight_gradient), _native(self.output)
+        if self._back is not None:
+            self._natives_back = _native(self._turned), _native(self._back)
 
     def forward(self, x: Tensor) -> Tensor:
-        self._input = x
-        return torch.baddbmm(self.bias, x, self.weight, out=self.output)
+        self._input = _native(x)
+        weight, _, output = self._natives
+        self._product(self._input, weight, out=output)
+        return self.output.add_(self._bias)
 
     def backward(self, gradient: Tensor) -> Tensor:
-        torch.bmm(self._input.mT, gradient, out=self.weight_gradient)
-        torch.sum(gradient, 1, True, out=self.bias_gradient)
+        native = _native(gradient)
+        self._product(self._input.swapaxes(1, 2), native, out=self._natives[1])
+        torch.sum(gradient, 1, True, out=self._bias_gradient)
         if self._back is None:
             return gradient
-        return torch.bmm(gradient, self._turned, out=self._back)
-
-
-class _SingleOutput:
-    """A layer of one output, as sums of products.
-
-    Matrix products with a single column take several times as long in a batch, and
-    round otherwise there than alone.
-    """
-
-    def __init__(self, tensors: _Tensors, layer: int, n_rows: int) -> None:
-        weight, gradient = tensors.pair("weight", layer)
-        self.bias, self.bias_gradient = tensors.pair("bias", layer)
-        self.weight, self.weight_gradient = weight.mT, gradient.mT
-        members, fan_in, _ = weight.shape
-        self.output = weight.new_zeros(members, n_rows, 1)
-        self._product = weight.new_zeros(members, n_rows, fan_in)
-
-    def forward(self, x: Tensor) -> Tensor:
-        self._input = x
-        product = torch.mul(x, self.weight, out=self._product)
-        return torch.sum(product, -1, True, out=self.output).add_(self.bias)
-
-    def backward(self, gradient: Tensor) -> Tensor:
-        product = torch.mul(self._input, gradient, out=self._product)
-        torch.sum(product, 1, True, out=self.weight_gradient)
-        torch.sum(gradient, 1, True, out=self.bias_gradient)
-        return torch.mul(gradient, self.weight, out=self._product)
+        if self._fan_out == 1:
+            # Matrices of one column and one row: libraries are slow at them.
+            return torch.mul(gradient, self._turned, out=self._back)
+        turned, back = self._natives_back
+        self._product(native, turned, out=back)
+        return self._back
 
 
 class _Hidden:
@@ -124,35 +124,13 @@ class _Tensors:
     """The tensors of all members, and where their gradients are written."""
 
     def __init__(self, layout: Layout, weights: Tensor, gradient: Tensor) -> None:
-        self.layout, self._weights = layout, weights
+        self._weights, self._gradient = weights, gradient
         self._segments = {(s.kind, s.layer): s for s in layout.segments}
-        # A product of matrices can be written into a flat row only where it is alone.
-        self.is_joined = len(weights) == 1
-        self._gradients = {
-            segment: segment.whole(gradient)
-            if self.is_joined
-            else weights.new_zeros(len(weights), *segment.padded)
-            for segment in layout.trained
-        }
-        self.gradient = gradient
-        self._parts = self._gaps_filled()
-
-    def _gaps_filled(self) -> list[Tensor]:
-        """List the gradients as columns of the flat one, with zeros between layers."""
-        parts, end = [], 0
-        ends = [*(s.start for s in self.layout.trained), self.layout.n_trained]
-        for segment, start in zip((None, *self.layout.trained), ends, strict=True):
-            if segment is not None:
-                parts.append(self._gradients[segment].flatten(1))
-                end = segment.stop
-            if start > end:
-                parts.append(self.gradient.new_zeros(len(self.gradient), start - end))
-        return parts
 
     def pair(self, kind: str, layer: int) -> tuple[Tensor, Tensor]:
         """Return a tensor and the place of its gradient, both padded."""
         segment = self._segments[kind, layer]
-        return segment.whole(self._weights), self._gradients[segment]
+        return segment.whole(self._weights), segment.whole(self._gradient)
 
     def normalization(self, kind: str, layer: int) -> Normalization:
         """Return a layer's normalization, without padding."""
@@ -167,15 +145,10 @@ class _Tensors:
             if k in ("scale", "shift", "mean", "variance")
         }
         gradients = {
-            k: units(segments[k], self._gradients[segments[k]])
+            k: units(segments[k], segments[k].whole(self._gradient))
             for k in ("scale", "shift")
         }
         return Normalization(kind, tensors, gradients)
-
-    def join(self) -> None:
-        """Copy the gradients of all tensors into the flat one."""
-        if not self.is_joined:
-            torch.cat(self._parts, 1, out=self.gradient)
 
 
 class Propagation:
@@ -204,18 +177,14 @@ class Propagation:
         gradient: Tensor,
         n_rows: int,
     ) -> None:
-        self._tensors = _Tensors(layout, weights, gradient)
-        depth, self._outputs = len(architecture.hidden), architecture.n_outputs
+        tensors = _Tensors(layout, weights, gradient)
+        depth = len(architecture.hidden)
         self._hidden = [
-            _Hidden(architecture, self._tensors, layer, n_rows)
-            for layer in range(depth)
+            _Hidden(architecture, tensors, layer, n_rows) for layer in range(depth)
         ]
-        self._head: _Linear | _SingleOutput
-        if self._outputs == 1:
-            self._head = _SingleOutput(self._tensors, depth, n_rows)
-        else:
-            self._head = _Linear(self._tensors, depth, n_rows, passes_back=depth > 0)
+        self._head = _Linear(tensors, depth, n_rows, passes_back=depth > 0)
         self._slope = torch.zeros_like(self._head.output)
+        self._gradient = gradient
         self._real = _real_columns(architecture, layout, gradient)
 
     def forward(
@@ -235,12 +204,12 @@ class Propagation:
         Returns
         -------
         Tensor of shape (members, rows, outputs)
-            A view of what the next pass writes over.
+            Written over by the next pass.
         """
         hidden = X
         for layer, block in enumerate(self._hidden):
             hidden = block.forward(hidden, masks[layer] if masks else None, weight)
-        return self._head.forward(hidden)[..., : self._outputs]
+        return self._head.forward(hidden)
 
     def backward(self, slope: Tensor, scale: Tensor) -> None:
         """Write the gradient of the last pass.
@@ -252,13 +221,11 @@ class Propagation:
         scale : Tensor of shape (members, rows, 1)
             What each row's loss is multiplied by in the sum.
         """
-        torch.mul(slope, scale, out=self._slope[..., : self._outputs])
-        gradient = self._head.backward(self._slope)
+        gradient = self._head.backward(torch.mul(slope, scale, out=self._slope))
         for block in reversed(self._hidden):
             gradient = block.backward(gradient)
-        self._tensors.join()
         if self._real is not None:
-            self._tensors.gradient.mul_(self._real)
+            self._gradient.mul_(self._real)
 
 
 def _real_columns(
@@ -303,16 +270,20 @@ def infer(
     hidden = X if X.ndim == 3 else X.expand(len(weights), *X.shape)
     depth = len(architecture.hidden)
     for layer, name in enumerate(architecture.activations):
-        linear = torch.baddbmm(tensors["bias", layer], hidden, tensors["weight", layer])
+        linear = _linear(tensors, layer, hidden)
         if architecture.normalization is not None:
-            part = linear[..., : architecture.hidden[layer]]
             units = slice(architecture.hidden[layer])
+            part = linear[..., units]
             part.copy_(_normalized_by_statistics(tensors, layer, part, units))
         hidden = ACTIVATIONS[name].make(linear, out=linear)
-    weight, bias = tensors["weight", depth], tensors["bias", depth]
-    if architecture.n_outputs == 1:
-        return (hidden * weight.mT).sum(-1, keepdim=True).add_(bias)
-    return torch.baddbmm(bias, hidden, weight)[..., : architecture.n_outputs]
+    return _linear(tensors, depth, hidden)
+
+
+def _linear(tensors: dict[tuple[str, int], Tensor], layer: int, x: Tensor) -> Tensor:
+    weight, bias = tensors["weight", layer], tensors["bias", layer]
+    if x.device.type != "cpu":
+        return torch.baddbmm(bias, x, weight)
+    return torch.from_numpy(np.matmul(x.numpy(), weight.numpy())).add_(bias)
 
 
 def _normalized_by_statistics(
