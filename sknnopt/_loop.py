@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sknnopt._feed import Batch, Chunk, Epochs
+from sknnopt._feed import Batch, Chunk, Epochs, rows_at_once
 from sknnopt._job import Job, Record, fresh_slots
 from sknnopt._layout import Layout, spread
 from sknnopt._network import MemberNetwork
 from sknnopt._propagation import Propagation
+from sknnopt._reduction import sum_over_rows
 from sknnopt._scores import Evaluation
 from sknnopt.clipping import (
     clip_by_norm,
@@ -92,6 +93,8 @@ class Loop:
         self.live = np.arange(len(job))
         n_epochs = job.settings.max_epochs if job.n_epochs is None else job.n_epochs
         self._last_epoch = record.epochs + n_epochs
+        # Whoever leaves: products are rounded otherwise in batches of another size.
+        self._batch_size = rows_at_once(job)
         #: One dict of ``(members,)`` arrays an epoch.
         self.history: list[dict[str, np.ndarray]] = []
         self._attach(job, record.padded(job.kind))
@@ -106,7 +109,9 @@ class Loop:
         )
         self._before = torch.empty_like(record.weights)
         self._module: MemberNetwork | None = None
-        self.epochs = Epochs(job, reuses=self.hooks is None)
+        self.epochs = Epochs(
+            job, batch_size=self._batch_size, reuses=self.hooks is None
+        )
         self._passes = Propagation(
             architecture,
             self.layout,
@@ -202,7 +207,7 @@ class Loop:
                 raise CancelledError
             self._step(step, batch, target, rates[step], raw_of_step)
         losses = self._loss.make(raw, chunk.target, self._parameter)
-        means = (losses * chunk.scale[..., 0]).sum(-1)
+        means = sum_over_rows(losses * chunk.scale[..., 0])
         return means.cpu().numpy().astype(np.float64)
 
     def _step(
@@ -225,7 +230,7 @@ class Loop:
         self._update(step, rate)
         if hooks is not None:
             losses = self._loss.make(raw, batch.target, self._parameter)
-            hooks.end(batch, raw, (losses * batch.scale[..., 0]).sum(-1))
+            hooks.end(batch, raw, sum_over_rows(losses * batch.scale[..., 0]))
 
     def _clip(self, norm: Tensor | None) -> None:
         if self._clip_value is not None:

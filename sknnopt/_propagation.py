@@ -19,6 +19,7 @@ from torch import Tensor
 from sknnopt._architecture import Architecture
 from sknnopt._layout import Layout, Segment
 from sknnopt._normalization import Normalization, normalized
+from sknnopt._reduction import sum_over_rows
 from sknnopt.activations import ACTIVATIONS
 
 Masks = Sequence[Tensor | None]
@@ -70,7 +71,7 @@ class _Linear:
     def backward(self, gradient: Tensor) -> Tensor:
         native = _native(gradient)
         self._product(self._input.swapaxes(1, 2), native, out=self._natives[1])
-        torch.sum(gradient, 1, True, out=self._bias_gradient)
+        self._sum_over_rows(gradient)
         if self._back is None:
             return gradient
         if self._fan_out == 1:
@@ -79,6 +80,12 @@ class _Linear:
         turned, back = self._natives_back
         self._product(native, turned, out=back)
         return self._back
+
+    def _sum_over_rows(self, gradient: Tensor) -> None:
+        if self._fan_out == 1:
+            self._bias_gradient.copy_(sum_over_rows(gradient.mT).unsqueeze(-1))
+        else:
+            torch.sum(gradient, 1, True, out=self._bias_gradient)
 
 
 class _Hidden:
