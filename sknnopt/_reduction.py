@@ -12,17 +12,17 @@ from torch import Tensor
 
 
 def sum_over_rows(values: Tensor) -> Tensor:
-    """Sum over the last axis, whose length is a multiple of eight.
+    """Sum over the last axis.
 
     Parameters
     ----------
     values : Tensor of shape (..., rows)
-        Zero at padding.
+        Zero at padding; in batches, as many as a multiple of eight.
 
     Returns
     -------
     Tensor of shape (...,)
-        The sums, bit for bit those without the padding.
+        The sums, bit for bit those without eight more rows of padding.
 
     Examples
     --------
@@ -31,5 +31,7 @@ def sum_over_rows(values: Tensor) -> Tensor:
     >>> sum_over_rows(torch.ones((2, 16), dtype=torch.float64))
     tensor([16., 16.], dtype=torch.float64)
     """
+    if values.shape[-1] % 8:
+        return values.sum(-1)
     # Two lanes of each fourth of the rows: eight rows are four turns.
     return values.unflatten(-1, (-1, 2)).sum(-2).sum(-1)

@@ -235,3 +235,32 @@ def test_momentum_is_read_by_sgd_only(name):
     nan = [float("nan")] * M
     assert _run(name, _start(), momenta=nan).isfinite().all()
     assert not _run("sgd", _start(), momenta=nan).isfinite().any()
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_columns_at_rest(name, dtype, nesterov):
+    """Where gradients are zero from the start, weights stay, and gradients stay zero.
+
+    Padding is not written anew in every step: what a rule leaves there is read again.
+    """
+    weights = _start(dtype)
+    rest = torch.arange(P) % 3 == 0
+    slots, first = initial_slots(name, weights), weights.clone()
+    gradient = torch.zeros_like(weights)
+    for step in range(4):
+        gradient[:, ~rest] = _start(dtype)[:, ~rest] + step
+        update(
+            name,
+            weights,
+            gradient,
+            slots,
+            learning_rate=_column(RATES, dtype),
+            weight_decay=None,
+            momentum=_column(MOMENTA, dtype),
+            nesterov=nesterov,
+        )
+        assert (gradient[:, rest] == 0).all()
+    assert torch.equal(weights[:, rest], first[:, rest])
+    assert not torch.equal(weights, first)
