@@ -257,7 +257,7 @@ class _Member:
         # Order is of no consequence where all rows are one batch.
         if len(self._order) > self._batch_size:
             # Anew from the rows' own order: a run that is continued has no other.
-            self._order[:] = _numbers(len(self._order))
+            self._order = _numbers(len(self._order))
             generator.shuffle(self._order)
 
     def gather(self, begin: int, end: int, X: np.ndarray, target: np.ndarray) -> None:
