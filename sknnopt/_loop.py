@@ -214,7 +214,7 @@ class Loop:
         return torch.cat(means).cpu().numpy().astype(np.float64)
 
     def _raw_outputs(self, n_steps: int) -> Tensor:
-        """Return a place for the raw outputs of a chunk, the same as far as possible."""
+        """Return a place for the raw outputs of a chunk, used again and again."""
         if n_steps not in self._raw:
             shape = n_steps, len(self.live), self.epochs.padded_size
             outputs = self.kind.architecture.n_outputs
