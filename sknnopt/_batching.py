@@ -217,6 +217,8 @@ def _train_part(
     outcomes: list[Any],
 ) -> None:
     """Train one batch; if that fails, each fit alone: an error is only its own."""
+    if is_cancelled():
+        return
     own = [fits[number] for number in part]
     generators = [g for fit in own for g in fit.record.generators]
     states = [generator.bit_generator.state for generator in generators]
