@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sknnopt._feed import padded_rows
+from sknnopt._feed import padded_rows, rows_at_once
 from sknnopt._job import Job, Record
 from sknnopt._loop import Loop
 from sknnopt._network import plain_mode
@@ -74,6 +74,8 @@ class Fit:
             job.kind,
             job.n_epochs,
             bool(job.held_out),
+            # In batches of another size numbers are rounded otherwise.
+            padded_rows(rows_at_once(job)),
             table.target.shape[1],
             table.target.dtype.kind,
         )

@@ -200,15 +200,15 @@ def test_single_precision(name):
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_gradient_and_slots(name, nesterov):
-    """A rule leaves the gradient as it is and updates its slots in place."""
+    """A rule returns direction and factor, and updates its slots in place."""
     gradient = _start()
-    before = gradient.clone()
     slots = initial_slots(name, gradient)
     states = dict(slots)
     values = {slot: state.clone() for slot, state in slots.items()}
     option = OPTIMIZERS[name]
-    option.make(gradient, slots, _column(MOMENTA), nesterov)
-    assert torch.equal(gradient, before)
+    direction, factor = option.make(gradient, slots, _column(MOMENTA), nesterov)
+    assert direction.shape == (M, P)
+    assert factor is None or factor.shape == (M, 1)
     for slot, state in states.items():
         assert slots[slot] is state
         assert not torch.equal(state, values[slot])
@@ -223,7 +223,7 @@ def test_initial_slots(name, dtype):
     assert set(slots) == set(option.slots)
     assert set(option.initial) <= set(slots)
     for slot, state in slots.items():
-        width = {"weight": P, "member": 1}[option.slots[slot]]
+        width = P if option.slots[slot] is None else option.slots[slot]
         assert state.shape == (M, width)
         assert state.dtype == dtype
         assert (state == option.initial.get(slot, 0.0)).all()
