@@ -53,6 +53,7 @@ _PRIVATE_STATE = frozenset(
         "_is_1d",
         "_is_multilabel",
         "_class_factors",
+        "_answering",
     }
 )
 
@@ -161,7 +162,9 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
                     sample_weight, X, dtype=np.float64, ensure_non_negative=True
                 )
             )
-        target, weight = self._encode(y, given, mode=mode, classes=classes)
+        target, weight = self._encode(
+            y, given, mode=mode, dtype=X.dtype, classes=classes
+        )
         return Data(X, target, weight if weight is None else rescaled(weight), given)
 
     def _checked_validation(self, X_val: Any, y_val: Any, weight: Any) -> Data | None:
@@ -190,12 +193,13 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
         weight: np.ndarray | None,
         *,
         mode: str,
+        dtype: np.dtype,
         classes: Any = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the target as the loss reads it, and the weights.
 
-        In mode ``"new"`` what the target looks like is learned first; ``classes`` are
-        the labels that a classifier was told of.
+        Numbers are of type ``dtype``. In mode ``"new"`` what the target looks like is
+        learned first; ``classes`` are the labels that a classifier was told of.
         """
 
     @abstractmethod
@@ -293,7 +297,8 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
 
     def _checked_rows(self, X: Any) -> Any:
         """Check rows to predict for."""
-        check_is_fitted(self)
+        if not self.__sklearn_is_fitted__():
+            check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False)
         check_device(self.device)
         return X
@@ -304,13 +309,26 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
         return self._responder().mean(X)
 
     def _responder(self) -> Responder:
-        return Responder(
-            self._architecture,
-            self._record["weights"],
-            self.loss_name_,
-            self._limits(),
-            self.device,
-        )
+        """Return what answers for the networks, as long as they stay as they are."""
+        # One tuple, which other threads see as a whole.
+        record, responder = getattr(self, "_answering", (None, None))
+        if responder is None or record is not self._record:
+            responder = None
+        if responder is None or responder.device != self.device:
+            responder = Responder(
+                self._architecture,
+                self._record["weights"],
+                self.loss_name_,
+                self._limits(),
+                self.device,
+            )
+            self._answering = self._record, responder
+        return responder
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        state.pop("_answering", None)
+        return state
 
     def _limits(self) -> tuple[np.ndarray, ...]:
         """Return the bounds of a member's response, in its own units, if any."""

@@ -219,13 +219,20 @@ def _train_part(
     outcomes: list[Any],
 ) -> None:
     """Train one batch; if that fails, each fit alone: an error is only its own."""
+    if is_cancelled():
+        return
+    own = [fits[number] for number in part]
+    generators = [g for fit in own for g in fit.record.generators]
+    states = [generator.bit_generator.state for generator in generators]
     trained: list[Any]
     try:
-        trained = _train([fits[i] for i in part], _all_of(part, is_cancelled), progress)
+        trained = _train(own, _all_of(part, is_cancelled), progress)
     except BaseException as error:  # noqa: BLE001  # the fit's own task raises it
         if len(part) == 1 or is_cancelled():
             trained = [error] * len(part)
         else:
+            for generator, state in zip(generators, states, strict=True):
+                generator.bit_generator.state = state
             for number in part:
                 _train_part(fits, [number], is_cancelled, progress, outcomes)
             return

@@ -28,6 +28,41 @@ _LEVELS = 1 << 16
 #: Batches and evaluations hold a multiple of this many rows, so that with widths of
 #: multiples of four a member's numbers fill whole stretches of memory.
 ROW_STEP = 8
+#: Up to this many rows their numbers take no memory worth to be saved.
+_SHORT_TABLE = 1 << 16
+
+
+def row_numbers(n_rows: int) -> np.ndarray:
+    """Return the numbers of the rows of a table, in their order.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows.
+
+    Returns
+    -------
+    ndarray of int of shape (n_rows,)
+        From 0 on; in a long table in 32 bits where they fit.
+    """
+    return np.arange(n_rows, dtype=row_number_dtype(n_rows))
+
+
+def row_number_dtype(n_rows: int) -> np.dtype:
+    """Return the dtype in which the rows of a table are numbered.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows.
+
+    Returns
+    -------
+    numpy dtype
+        Native integers, which index fastest; in a long table, where memory counts
+        more, 32 bits if they suffice.
+    """
+    return np.dtype(np.int32 if _SHORT_TABLE < n_rows < 1 << 31 else np.intp)
 
 
 def padded_rows(n_rows: int) -> int:
@@ -145,7 +180,7 @@ class Epochs:
         self._kept: Chunk | None = None
         self._members = [_Member(rows, self.batch_size) for rows in job.rows]
         self._is_weighted = any(rows.weight is not None for rows in job.rows)
-        self._weights: dict[int, tuple[Tensor, Tensor]] = {}
+        self._weights: dict[bytes, tuple[Tensor, Tensor]] = {}
         self._arrays: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def __call__(self, generators: Sequence[np.random.Generator]) -> Iterator[Chunk]:
@@ -205,23 +240,24 @@ class Epochs:
 
     def _scaled(self, first: int, n_steps: int) -> tuple[Tensor, Tensor]:
         """Return the rows' scales and weights, ``(steps, members, rows, 1)`` each."""
-        if first in self._weights:
-            return self._weights[first]
+        # Without weights, chunks of as many rows in each step share them.
+        counts = self.rows_of_step[first : first + n_steps]
+        if not self._is_weighted and (kept := self._weights.get(counts.tobytes())):
+            return kept
         shape = len(self._members), n_steps, self.padded_size
         weight = np.zeros(shape)
         begin, end = first * self.batch_size, (first + n_steps) * self.batch_size
         for member, own in zip(self._members, weight, strict=True):
             member.weigh(begin, end, own)
         weight = weight.transpose(1, 0, 2)
-        counts = np.maximum(self.rows_of_step[first : first + n_steps], 1)
-        scale = weight / (counts * self.mean_weight)[..., None]
+        scale = weight / (np.maximum(counts, 1) * self.mean_weight)[..., None]
         dtype = self.kind.dtype
         pair = (
             _tensor(np.ascontiguousarray(scale, dtype)[..., None], self.kind),
             _tensor(np.ascontiguousarray(weight, dtype)[..., None], self.kind),
         )
         if not self._is_weighted:
-            self._weights[first] = pair
+            self._weights[counts.tobytes()] = pair
         return pair
 
     def _masks(
@@ -268,22 +304,27 @@ class _Member:
 
     def __init__(self, rows: Rows, batch_size: int) -> None:
         self._rows, self._batch_size = rows, batch_size
-        self._order = _numbers(len(rows))
-        self._is_whole = len(rows) == rows.table.X.shape[0] and np.array_equal(
-            rows.index, self._order
-        )
+        # Numbers of the table's rows; where there are weights, which have places of
+        # their own, positions among the member's rows.
+        self._is_weighted = rows.weight is not None
+        self._start = row_numbers(len(rows)) if self._is_weighted else rows.index
+        self._order = self._start
 
     def shuffle(self, generator: np.random.Generator) -> None:
         # Order is of no consequence where all rows are one batch.
-        if len(self._order) > self._batch_size:
-            # Anew from the rows' own order: a run that is continued has no other.
-            self._order[:] = _numbers(len(self._order))
-            generator.shuffle(self._order)
+        if len(self._start) <= self._batch_size:
+            return
+        # Anew from the rows' own order: a run that is continued has no other.
+        if self._order is self._start:
+            self._order = self._start.copy()
+        else:
+            self._order[:] = self._start
+        generator.shuffle(self._order)
 
     def gather(self, begin: int, end: int, X: np.ndarray, target: np.ndarray) -> None:
         """Write some rows into arrays of ``(steps, padded rows, ...)``."""
         table, index = self._rows.table, self._order[begin:end]
-        if not self._is_whole:
+        if self._is_weighted:
             index = self._rows.index[index]
         for values, steps in ((table.X, X), (table.target, target)):
             if sparse.issparse(values):
@@ -375,11 +416,6 @@ def gather(kind: Kind, rows: Sequence[Rows], part: slice) -> Batch:
 
 def _mean_weight(rows: Rows) -> float:
     return 1.0 if rows.weight is None else float(rows.weight.sum()) / len(rows)
-
-
-def _numbers(n: int) -> np.ndarray:
-    # Native integers index fastest; in a long table memory counts more.
-    return np.arange(n, dtype=np.int32 if 1 << 22 < n < 1 << 31 else np.intp)
 
 
 def _gathered(X: Any, index: np.ndarray) -> np.ndarray:

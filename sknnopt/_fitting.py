@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 
 from sknnopt._architecture import Architecture, per_layer
 from sknnopt._batching import Fit
+from sknnopt._feed import row_number_dtype, row_numbers
 from sknnopt._folds import Folds, held_out_folds
 from sknnopt._job import (
     Job,
@@ -47,7 +48,8 @@ _MODERATE = (1e-20, 1e20)
 class Data:
     """Checked features, encoded target and weights (None: one each).
 
-    ``weight`` counts in training; ``sample_weight`` is without the classes' weights.
+    The target is in the type of training, or class indices. ``weight`` counts in
+    training; ``sample_weight`` is without the classes' weights.
     """
 
     X: Any
@@ -55,11 +57,13 @@ class Data:
     weight: np.ndarray | None = None
     sample_weight: np.ndarray | None = None
 
+    @cached_property
     def counted(self) -> np.ndarray:
-        """Return the rows that have a weight."""
+        """The rows that have a weight, ascending."""
+        n_rows = self.X.shape[0]
         if self.weight is None:
-            return np.arange(self.X.shape[0])
-        counted = np.flatnonzero(self.weight)
+            return row_numbers(n_rows)
+        counted = np.flatnonzero(self.weight).astype(row_number_dtype(n_rows))
         if len(counted) == 0:
             raise ValueError(
                 "All rows have weight zero, by sample_weight or by class_weight. At "
@@ -74,10 +78,8 @@ class Data:
 
     @cached_property
     def table(self) -> Table:
-        """All rows, for members to draw from; the target in the type of training."""
-        is_index = self.target.dtype.kind == "i"
-        dtype = self.target.dtype if is_index else self.X.dtype
-        return Table(self.X, self.target.astype(dtype, copy=False))
+        """All rows, for members to draw from."""
+        return Table(self.X, self.target)
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ def _make_job(
     n_epochs: int | None,
 ) -> Job:
     restore_best = n_epochs is None and stops_early(
-        estimator.early_stopping, len(data.counted()), is_given=valid is not None
+        estimator.early_stopping, len(data.counted), is_given=valid is not None
     )
     rows, held_out = _rows(estimator, loss, data, valid, seed, restore_best)
     kind = make_kind(
@@ -257,9 +259,9 @@ def _rows(
 ) -> tuple[list[Rows], list[Rows]]:
     """Return the rows that each member trains on, and those it is validated on."""
     members = int(estimator.n_members)
-    counted = data.counted()
+    counted = data.counted
     if valid is not None:
-        held_out = [valid.rows(valid.counted())] * members
+        held_out = [valid.rows(valid.counted)] * members
         return [data.rows(counted)] * members, held_out
     if not is_split:
         return [data.rows(counted)] * members, []
@@ -267,7 +269,9 @@ def _rows(
     y = data.target
     is_single = y.shape[1] == 1
     if is_single:
-        y = y[:, 0].astype(np.int64) if is_classification else y[:, 0]
+        y = y[:, 0]
+        if is_classification and hasattr(estimator.validation_fraction, "split"):
+            y = y.astype(np.int64)
     given = (estimator.validation_fraction, data.X, y, counted)
     stratify = is_classification and is_single
     if members == 1:
@@ -293,6 +297,8 @@ def check_device(device: str) -> None:
     ValueError
         If no tensor can be put on it.
     """
+    if device == "cpu":
+        return
     try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
@@ -335,6 +341,8 @@ def join_lines(lines: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     dict of ndarray
         One entry for each member and epoch.
     """
+    if len(lines) == 1:
+        return dict(lines[0])
     names = list(dict.fromkeys(name for line in lines for name in line))
     return {
         name: np.concatenate(

@@ -9,12 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from sknnopt._splits import read_splits, require_both_parts, require_rows
+from sknnopt._blocks import blocks
+from sknnopt._feed import row_numbers
+from sknnopt._splits import (
+    class_counts,
+    counted_labels,
+    dealt,
+    own_stream,
+    read_splits,
+    require_both_parts,
+    require_rows,
+)
 
 #: Folds that a small ensemble's rows are cut into, so that a member trains on most.
 _FEWEST_FOLDS = 5
-#: Labels of 16 bits are sorted digit by digit, in linear time.
-_MOST_16_BIT_LABELS = 1 << 16
+#: Row numbers that are hashed at once.
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,8 @@ class Folds:
         hashed = hashlib.blake2b(digest_size=16)
         for rows in self.train:
             hashed.update(len(rows).to_bytes(8, "little"))
-            hashed.update(np.ascontiguousarray(rows, dtype="<i8").data)
+            for part in blocks(len(rows), _BLOCK):
+                hashed.update(np.ascontiguousarray(rows[part], dtype="<i8").data)
         return hashed.hexdigest()
 
 
@@ -80,8 +91,8 @@ def deal(
         Folds.
     generator : numpy.random.Generator
         Source of the order.
-    labels : ndarray of int of shape (n_rows,), default=None
-        Class indices from 0 on, to stratify by.
+    labels : ndarray of shape (n_rows,), default=None
+        Class indices from 0 on, of any numeric type, to stratify by.
 
     Returns
     -------
@@ -89,14 +100,17 @@ def deal(
         The fold of each row. Sizes differ by at most one, and so do the numbers of
         rows of any class; a class of two rows or more is in two folds or more.
     """
-    order = generator.permutation(n_rows)
-    if labels is not None:
-        if n_rows and labels.max() < _MOST_16_BIT_LABELS:
-            labels = labels.astype(np.uint16)
-        order = order[np.argsort(labels[order], kind="stable")]
     fold = np.empty(n_rows, dtype=np.min_scalar_type(n_folds))
-    for number in range(n_folds):
-        fold[order[number::n_folds]] = number
+    if labels is None:
+        order = row_numbers(n_rows)
+        generator.shuffle(order)
+        for number in range(n_folds):
+            fold[order[number::n_folds]] = number
+        return fold
+    counts = class_counts(labels)
+    n_before = np.cumsum(counts) - counts
+    for rows, of_class, rank in dealt(labels, counts, generator):
+        fold[rows] = (n_before[of_class] + rank) % n_folds
     return fold
 
 
@@ -145,11 +159,8 @@ def held_out_folds(
         splits = read_splits(validation_fraction, X, y, counted, n_members)
     else:
         n_folds = count_folds(n_members, validation_fraction, len(counted))
-        # A stream of its own: the seed is the first member's too.
-        sequence = np.random.SeedSequence(seed, spawn_key=(1,))
-        generator = np.random.Generator(np.random.PCG64(sequence))
-        labels = y[counted] if stratify else None
-        fold = deal(len(counted), n_folds, generator, labels)
+        labels = counted_labels(y, counted) if stratify else None
+        fold = deal(len(counted), n_folds, own_stream(seed), labels)
         splits = [
             (counted[fold != number], counted[fold == number])
             for number in range(min(n_members, n_folds))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from math import prod
 from typing import TypeAlias
@@ -79,10 +80,11 @@ class Layout:
     n_trained: int
     n_columns: int
 
-    @classmethod
-    def of(cls, architecture: Architecture) -> Layout:
+    @staticmethod
+    @lru_cache(maxsize=256)
+    def of(architecture: Architecture) -> Layout:
         """Lay out the tensors of ``architecture`` without any gap."""
-        return cls._placed(architecture, lambda width: width, 1)
+        return Layout._placed(architecture, lambda width: width, 1)
 
     @classmethod
     def padded(cls, architecture: Architecture) -> Layout:
@@ -122,7 +124,7 @@ class Layout:
         """All parts, in the order of the flat vector."""
         return self.trained + self.statistics
 
-    @property
+    @cached_property
     def index(self) -> np.ndarray:
         """The column of each number, in the order of the layout without padding."""
         return np.concatenate([segment.index for segment in self.segments])

@@ -42,6 +42,11 @@ from sknnopt.schedules import SCHEDULES, reduce_on_plateau, warmup
 _PLATEAU_PATIENCE = 10
 
 
+#: Rows whose losses are computed at once. Larger tensors are given back to the system
+#: and taken anew each time, which costs more than the arithmetic.
+_BLOCK = 1 << 13
+
+
 class CancelledError(Exception):
     """Training ended because nobody waits for it any more."""
 
@@ -108,6 +113,7 @@ class Loop:
             self.trained, memory_format=torch.contiguous_format
         )
         self._before = torch.empty_like(record.weights)
+        self._raw: dict[int, Tensor] = {}
         self._module: MemberNetwork | None = None
         self.epochs = Epochs(
             job, batch_size=self._batch_size, reuses=self.hooks is None
@@ -198,17 +204,40 @@ class Loop:
 
     def _train_on(self, chunk: Chunk, rates: Sequence[Tensor]) -> np.ndarray:
         """Do the updates of a chunk; return each step's mean loss, (steps, members)."""
-        shape = (*chunk.scale.shape[:3], self.kind.architecture.n_outputs)
-        raw = self.gradient.new_empty(shape)
-        prepared = self._loss.prepare(chunk.target, self._parameter).unbind(0)
-        steps = zip(chunk.batches(), prepared, raw.unbind(0), strict=True)
+        raw = self._raw_outputs(len(chunk.scale))
+        steps = zip(chunk.batches(), self._prepared(chunk), raw.unbind(0), strict=True)
         for step, (batch, target, raw_of_step) in enumerate(steps, chunk.first):
             if self._is_cancelled is not None and self._is_cancelled():
                 raise CancelledError
             self._step(step, batch, target, rates[step], raw_of_step)
-        losses = self._loss.make(raw, chunk.target, self._parameter)
-        means = sum_over_rows(losses * chunk.scale[..., 0])
-        return means.cpu().numpy().astype(np.float64)
+        means = []
+        for parts in zip(
+            *(self._blocks(t) for t in (raw, chunk.target, chunk.scale)), strict=True
+        ):
+            losses = self._loss.make(parts[0], parts[1], self._parameter)
+            means.append(sum_over_rows(losses * parts[2][..., 0]))
+        return torch.cat(means).cpu().numpy().astype(np.float64)
+
+    def _raw_outputs(self, n_steps: int) -> Tensor:
+        """Return a place for the raw outputs of a chunk, used again and again."""
+        if n_steps not in self._raw:
+            shape = n_steps, len(self.live), self.epochs.padded_size
+            outputs = self.kind.architecture.n_outputs
+            self._raw[n_steps] = self.gradient.new_empty((*shape, outputs))
+        return self._raw[n_steps]
+
+    def _prepared(self, chunk: Chunk) -> list[Tensor]:
+        """Return the targets of each step as the loss's gradient reads them."""
+        return [
+            target
+            for part in self._blocks(chunk.target)
+            for target in self._loss.prepare(part, self._parameter).unbind(0)
+        ]
+
+    def _blocks(self, steps: Tensor) -> Sequence[Tensor]:
+        """Cut what belongs to the steps of a chunk into small tensors."""
+        numbers = len(self.live) * self.epochs.padded_size
+        return torch.split(steps, max(1, _BLOCK // numbers))
 
     def _step(
         self, step: int, batch: Batch, prepared: Tensor, rate: Tensor, raw: Tensor

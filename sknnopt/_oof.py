@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from sknnopt._blocks import blocks
 from sknnopt._folds import Folds
 from sknnopt._responses import Responder
 from sknnopt._threads import n_torch_threads
@@ -86,16 +88,30 @@ def oof_score(
         the mean over the targets of R squared, which units do not change; NaN where
         no row has both a prediction and a weight.
     """
-    is_there = np.isfinite(response).all(axis=1)
-    if weight is not None:
-        is_there &= weight > 0
-    if not is_there.any():
+    given = response, target, weight
+    total = sum(float(w.sum()) for _, _, w in _there(*given))
+    if not total:
         return float("nan")
-    response, target = response[is_there], target[is_there]
-    weight = np.ones(len(target)) if weight is None else weight[is_there]
-    if LOSSES[loss].task == "classification":
-        return float(np.average(_is_right(response, target), weights=weight))
-    return _r_squared(response, target, weight)
+    if LOSSES[loss].task == "regression":
+        return _r_squared(given, total)
+    right = sum(float((_is_right(r, t) * w).sum()) for r, t, w in _there(*given))
+    return right / total
+
+
+_Given: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+
+def _there(
+    response: np.ndarray, target: np.ndarray, weight: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield blocks of the rows that have a prediction and a weight."""
+    for part in blocks(len(response)):
+        is_there = np.isfinite(response[part]).all(axis=1)
+        if weight is not None:
+            is_there &= weight[part] > 0
+        there = np.flatnonzero(is_there)
+        of_rows = np.ones(len(there)) if weight is None else weight[part][there]
+        yield response[part][there], target[part][there], of_rows
 
 
 def _is_right(response: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -107,10 +123,10 @@ def _is_right(response: np.ndarray, target: np.ndarray) -> np.ndarray:
     return right
 
 
-def _r_squared(response: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
-    centre = np.average(target, axis=0, weights=weight)
-    error = weight @ (target - response) ** 2
-    reference = weight @ (target - centre) ** 2
+def _r_squared(given: _Given, total: float) -> float:
+    centre = sum(w @ t for _, t, w in _there(*given)) / total
+    error = sum(w @ (t - r) ** 2 for r, t, w in _there(*given))
+    reference = np.asarray(sum(w @ (t - centre) ** 2 for _, t, w in _there(*given)))
     is_constant = reference == 0
     share = error / np.where(is_constant, 1.0, reference)
     # Without anything to explain, 1 or 0.

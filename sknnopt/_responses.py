@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from scipy import sparse
 from torch import Tensor
 
 from sknnopt._architecture import Architecture
+from sknnopt._feed import row_number_dtype
 from sknnopt._layout import Layout
 from sknnopt._network import plain_mode
 from sknnopt._propagation import infer
@@ -49,16 +52,25 @@ class Responder:
 
     def mean(self, X: Any) -> np.ndarray:
         """Return the members' mean response, ``(n_rows, n_outputs)``."""
-        with plain_mode(self.device, gradient=False):
-            means = [chunk.mean(0).cpu().numpy() for chunk in self._chunks(X)]
-        return np.concatenate(means)
+        n_rows, means, start = X.shape[0], None, 0
+        with _usual_mode(self.device):
+            for chunk in self._chunks(X):
+                part = _mean(chunk)
+                if len(part) == n_rows:
+                    return part
+                if means is None:
+                    means = np.empty((n_rows, part.shape[1]), dtype=part.dtype)
+                means[start : start + len(part)] = part
+                start += len(part)
+        assert means is not None  # noqa: S101
+        return means
 
     def mean_and_std(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean, and the standard deviation between members in float64."""
         means, stds = [], []
-        with plain_mode(self.device, gradient=False):
+        with _usual_mode(self.device):
             for chunk in self._chunks(X):
-                means.append(chunk.mean(0).cpu().numpy())
+                means.append(_mean(chunk))
                 stds.append(chunk.cpu().double().std(0, correction=0).numpy())
         return np.concatenate(means), np.concatenate(stds)
 
@@ -78,24 +90,24 @@ class Responder:
             In float64; NaN for rows that all members trained on.
         """
         total = np.zeros((X.shape[0], self.mean(X[:1]).shape[1]))
-        count = np.zeros((X.shape[0], 1))
+        count = np.zeros((X.shape[0], 1), dtype=np.min_scalar_type(len(train)))
         for member, trained in enumerate(train):
             is_other = np.ones(X.shape[0], dtype=bool)
             is_other[trained] = False
-            rows = np.flatnonzero(is_other)
+            rows = np.flatnonzero(is_other).astype(row_number_dtype(X.shape[0]))
             count[rows] += 1
             single = replace(self, weights=self.weights[member : member + 1])
-            with plain_mode(self.device, gradient=False):
+            with _usual_mode(self.device):
                 for chunk in single._chunks(X, rows):
                     some, rows = np.split(rows, [chunk.shape[1]])
                     total[some] += chunk[0].cpu().numpy()
         with np.errstate(invalid="ignore"):
-            return total / count
+            total /= count
+        return total
 
     def _chunks(self, X: Any, rows: np.ndarray | None = None) -> Iterator[Tensor]:
         """Yield the responses to ``rows`` (None: all), ``(members, some, outputs)``."""
-        weights, layout = self._tensor(self.weights), Layout.of(self.architecture)
-        limits = [self._tensor(limit) for limit in self.limits]
+        weights, layout, limits = self._prepared
         width = max(self.architecture.sizes) * len(self.weights)
         n_rows = X.shape[0] if rows is None else len(rows)
         size = max(1, _CHUNK // width)
@@ -108,7 +120,31 @@ class Responder:
             response = respond(self.loss, raw)
             yield response.clamp(*limits) if limits else response
 
+    @cached_property
+    def _prepared(self) -> tuple[Tensor, Layout, list[Tensor]]:
+        """Weights, where they lie, and the limits, as every chunk reads them."""
+        limits = [self._tensor(limit) for limit in self.limits]
+        return self._tensor(self.weights), Layout.of(self.architecture), limits
+
     def _tensor(self, array: Any) -> Tensor:
         dense = array.toarray() if sparse.issparse(array) else array
         dtype = self.weights.dtype
-        return torch.from_numpy(np.array(dense, dtype=dtype)).to(self.device)
+        is_usable = dense.dtype == dtype and dense.flags.carray
+        # torch warns of memory that it may not write to, though nothing is written.
+        native = dense if is_usable else np.array(dense, dtype=dtype)
+        return torch.from_numpy(native).to(self.device)
+
+
+def _mean(response: Tensor) -> np.ndarray:
+    """Return the members' mean as an array."""
+    mean: np.ndarray
+    mean = (response[0] if len(response) == 1 else response.mean(0)).cpu().numpy()
+    return mean
+
+
+def _usual_mode(device: str) -> AbstractContextManager[None]:
+    """Return a context without gradients, in no mode that the caller has set."""
+    kind = device.partition(":")[0]
+    if torch.is_inference_mode_enabled() or torch.is_autocast_enabled(kind):
+        return plain_mode(device, gradient=False)
+    return torch.no_grad()

@@ -1,12 +1,21 @@
-"""The rows that are held out for early stopping."""
+"""The rows that are held out for early stopping.
+
+A table may have many millions of rows: what is drawn takes a few bytes for each.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+
+from sknnopt._blocks import blocks
+from sknnopt._feed import row_numbers
+
+#: Rows that are dealt at once.
+_BLOCK = 1 << 16
 
 
 def held_out_rows(
@@ -30,8 +39,8 @@ def held_out_rows(
     y : ndarray of shape (n_rows,) or (n_rows, n_targets)
         Encoded target.
     counted : ndarray of int
-        The rows that have a weight; a splitter sees all of them, so that its indices
-        mean what its maker meant.
+        The rows that have a weight, ascending; a splitter sees all of them, so that
+        its indices mean what its maker meant.
     stratify : bool
         Whether ``y`` holds class indices to stratify by, where that is possible.
     seed : int
@@ -51,8 +60,9 @@ def held_out_rows(
     if hasattr(validation_fraction, "split"):
         ((train, valid),) = read_splits(validation_fraction, X, y, counted, 1)
     else:
-        positions = _shuffled(validation_fraction, y[counted], stratify, seed)
-        train, valid = (np.sort(counted[part]) for part in positions)
+        labels = counted_labels(y, counted)
+        is_valid = _drawn(validation_fraction, labels, stratify, seed)
+        train, valid = counted[~is_valid], counted[is_valid]
     require_both_parts(validation_fraction, train, valid)
     return train, valid
 
@@ -158,18 +168,133 @@ def _row_numbers(
     return train, valid
 
 
-def _shuffled(
-    fraction: float, y: np.ndarray, stratify: bool, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    n_valid = int(np.clip(round(fraction * len(y)), 1, len(y) - 1))
-    splitter = ShuffleSplit
-    if stratify:
-        counts = np.bincount(y)
+def _drawn(
+    fraction: float, labels: np.ndarray, is_stratified: bool, seed: int
+) -> np.ndarray:
+    """Draw the rows to hold out, as a mask."""
+    n_rows = len(labels)
+    n_valid = int(np.clip(round(fraction * n_rows), 1, n_rows - 1))
+    generator = own_stream(seed)
+    if is_stratified:
+        counts = class_counts(labels)
         n_classes = np.count_nonzero(counts)
         # A search may hand over a fold that cannot be stratified, and must not fail.
         fits = counts[counts > 0].min() >= 2 and n_classes > 1
-        if fits and n_classes <= min(n_valid, len(y) - n_valid):
-            splitter = StratifiedShuffleSplit
-    split = splitter(n_splits=1, test_size=n_valid, random_state=seed)
-    train, valid = next(iter(split.split(np.empty((len(y), 1)), y)))
-    return train, valid
+        if fits and n_classes <= min(n_valid, n_rows - n_valid):
+            return _first_of_each_class(labels, counts, n_valid, generator)
+    order = row_numbers(n_rows)
+    generator.shuffle(order)
+    is_valid = np.zeros(n_rows, dtype=bool)
+    is_valid[order[:n_valid]] = True
+    return is_valid
+
+
+def _first_of_each_class(
+    labels: np.ndarray,
+    counts: np.ndarray,
+    n_valid: int,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Draw from each class its share, rounded up or down so that the sum is right."""
+    # Systematic sampling: every n-th of the rows, class after class, from a random one.
+    n_rows = len(labels)
+    start = int(generator.integers(n_rows))
+    reached = (np.cumsum(counts) * n_valid + start) // n_rows
+    wanted = np.diff(reached, prepend=0)
+    is_valid = np.zeros(n_rows, dtype=bool)
+    left = n_valid
+    for rows, of_class, rank in dealt(labels, counts, generator):
+        taken = rows[rank < wanted[of_class]]
+        is_valid[taken] = True
+        left -= len(taken)
+        if not left:
+            break
+    return is_valid
+
+
+def dealt(
+    labels: np.ndarray, counts: np.ndarray, generator: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Walk the rows in random order, and count them by class.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_rows,)
+        Class indices from 0 on, of any numeric type.
+    counts : ndarray of int of shape (n_classes,)
+        How often each occurs.
+    generator : numpy.random.Generator
+        Source of the order.
+
+    Yields
+    ------
+    rows, of_class, rank : ndarray of int
+        Some rows, their classes, and how many rows of that class came before each.
+    """
+    order = row_numbers(len(labels))
+    generator.shuffle(order)
+    n_before = np.zeros(len(counts), dtype=np.int64)
+    for part in blocks(len(order), max(_BLOCK, len(counts))):
+        rows = order[part]
+        of_class = labels[rows].astype(np.intp)
+        here = np.bincount(of_class, minlength=len(counts))
+        first = np.cumsum(here) - here
+        by_class = np.argsort(of_class, kind="stable")
+        rank = np.empty(len(rows), dtype=np.intp)
+        rank[by_class] = np.arange(len(rows))
+        yield rows, of_class, rank + (n_before - first)[of_class]
+        n_before += here
+
+
+def class_counts(labels: np.ndarray) -> np.ndarray:
+    """Return how often each class occurs.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_rows,)
+        Class indices from 0 on, of any numeric type.
+
+    Returns
+    -------
+    ndarray of int of shape (n_classes,)
+        One entry for each index up to the largest.
+    """
+    counts = np.zeros(int(labels.max(initial=-1)) + 1, dtype=np.int64)
+    for part in blocks(len(labels), max(_BLOCK, len(counts))):
+        counts += np.bincount(labels[part].astype(np.intp), minlength=len(counts))
+    return counts
+
+
+def own_stream(seed: int) -> np.random.Generator:
+    """Return the source of randomness of a partition.
+
+    Parameters
+    ----------
+    seed : int
+        The (first) member's seed.
+
+    Returns
+    -------
+    numpy.random.Generator
+        Not the stream that the member itself draws from.
+    """
+    sequence = np.random.SeedSequence(seed, spawn_key=(1,))
+    return np.random.Generator(np.random.PCG64(sequence))
+
+
+def counted_labels(y: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Return the labels of the rows that have a weight.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,) or (n_rows, n_targets)
+        Encoded target.
+    counted : ndarray of int
+        The rows that have a weight, ascending.
+
+    Returns
+    -------
+    ndarray of shape (len(counted),) or (len(counted), n_targets)
+        A view where all rows have one.
+    """
+    return y if len(counted) == len(y) else y[counted]

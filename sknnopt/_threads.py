@@ -1,8 +1,9 @@
-"""The number of torch threads while a fit runs.
+"""The number of threads that torch and numpy compute with while a fit runs.
 
-The number belongs to the process and, once a thread has computed, to that thread too.
-So fits that ask for one are counted, the first remembers what was there, and each
-thread that leaves its outermost fit brings it back for itself.
+torch's number belongs to the process and, once a thread has computed, to that thread
+too. So fits that ask for one are counted, the first remembers what was there, and each
+thread that leaves its outermost fit brings it back for itself. The number of numpy's
+library for matrices belongs to the process; the last fit brings it back.
 """
 
 from __future__ import annotations
@@ -10,13 +11,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
 _users = 0
 _original = 0
 _in_force = 0
+_matrix_threads: list[int] = []
 
 
 class _OfThread(threading.local):
@@ -29,7 +34,7 @@ _of_thread = _OfThread()
 
 @contextmanager
 def n_torch_threads(n_threads: int | None) -> Iterator[None]:
-    """Run the block with ``n_threads`` torch threads.
+    """Run the block with ``n_threads`` threads.
 
     Parameters
     ----------
@@ -58,6 +63,7 @@ def _enter(n_threads: int) -> None:
         found = torch.get_num_threads()
         if _users == 0:
             _original = found
+            _matrix_threads[:] = [library.get_num_threads() for library in _libraries()]
         if _of_thread.depth == 0:
             # A thread that began meanwhile found the number of another's fit.
             is_borrowed = _users > 0 and found == _in_force
@@ -66,6 +72,8 @@ def _enter(n_threads: int) -> None:
         _of_thread.depth += 1
         _in_force = n_threads
         torch.set_num_threads(n_threads)
+        for library in _libraries():
+            library.set_num_threads(n_threads)
 
 
 def _leave() -> None:
@@ -75,3 +83,16 @@ def _leave() -> None:
         _of_thread.depth -= 1
         if _of_thread.depth == 0:
             torch.set_num_threads(_of_thread.before)
+        if _users == 0:
+            for library, before in zip(_libraries(), _matrix_threads, strict=True):
+                library.set_num_threads(before)
+
+
+@cache
+def _libraries() -> list[Any]:
+    """Return the libraries for matrices that are loaded, numpy's among them."""
+    # Their own functions: threadpoolctl's limits did nothing in other threads.
+    libraries: list[Any] = (
+        ThreadpoolController().select(user_api="blas").lib_controllers
+    )
+    return libraries

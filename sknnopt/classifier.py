@@ -17,8 +17,13 @@ from sklearn.utils.validation import column_or_1d
 
 from sknnopt._architecture import DEFAULT_N_LAYERS, DEFAULT_N_UNITS, PerLayer
 from sknnopt._base import BaseOptimizedMLP, can_fit_partially
+from sknnopt._blocks import class_indices, unique_labels
 from sknnopt._docstrings import documented
 
+#: Targets that are more than checked: single labels, or a set of them for each row.
+_TARGETS = frozenset({"binary", "multiclass", "multilabel-indicator"})
+#: Of class indices; four bytes a row suffice.
+_INDEX = np.dtype(np.int32)
 _LOSSES = ("auto", "binary_cross_entropy", "categorical_cross_entropy")
 _OWN_PARAMETERS = {
     "loss": (
@@ -268,36 +273,46 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
             return np.log(self.predict_proba(X))
 
     def _encode(
-        self, y: Any, weight: np.ndarray | None, *, mode: str, classes: Any = None
+        self,
+        y: Any,
+        weight: np.ndarray | None,
+        *,
+        mode: str,
+        dtype: np.dtype,
+        classes: Any = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        check_classification_targets(y)
-        is_multilabel = type_of_target(y) == "multilabel-indicator"
-        if not is_multilabel:
-            y = column_or_1d(y, warn=True)
-        if mode == "new":
-            self._learn_classes(y, classes, is_multilabel=is_multilabel)
-        else:
-            self._check_same_classes(classes, is_multilabel=is_multilabel)
+        kind = type_of_target(y, input_name="y")
+        if kind not in _TARGETS:
+            check_classification_targets(y)
         name = "y_val" if mode == "validate" else "y"
-        if is_multilabel:
-            return self._encode_multilabel(y, name), self._weigh_multilabel(weight)
-        index = self._class_index(y, name)
+        if kind == "multilabel-indicator":
+            self._know_classes(np.arange(y.shape[1]), classes, mode, is_multilabel=True)
+            target = self._encode_multilabel(y, name, dtype)
+            return target, self._weigh_multilabel(weight)
+        y = column_or_1d(y, warn=True)
+        found = unique_labels(y)
+        self._know_classes(found, classes, mode, is_multilabel=False)
+        self._check_known(found, name)
+        index = class_indices(y, self.classes_, _INDEX)
         if mode != "validate":
             self._class_factors = self._weigh_classes(index, weight)
         if self._class_factors is not None:
             factors = self._class_factors[index]
             weight = factors if weight is None else weight * factors
-        if self._resolve_head()[0] == "binary_cross_entropy":
-            return index[:, None].astype(np.float64), weight
-        return index[:, None], weight
+        is_binary = self._resolve_head()[0] == "binary_cross_entropy"
+        target = index.astype(dtype) if is_binary else index
+        return target[:, None], weight
 
-    def _learn_classes(self, y: Any, classes: Any, *, is_multilabel: bool) -> None:
-        self._is_multilabel = is_multilabel
-        if is_multilabel:
-            self.classes_ = np.arange(y.shape[1])
-            self._check_same_classes(classes, is_multilabel=True)
-        else:
-            self.classes_ = np.unique(y if classes is None else np.asarray(classes))
+    def _know_classes(
+        self, found: np.ndarray, classes: Any, mode: str, *, is_multilabel: bool
+    ) -> None:
+        """Learn the classes, or see to it that they are still the same."""
+        if mode == "new":
+            self._is_multilabel = is_multilabel
+            is_told = classes is not None and not is_multilabel
+            self.classes_ = np.unique(np.asarray(classes)) if is_told else found
+        if mode != "new" or is_multilabel:
+            self._check_same_classes(classes, is_multilabel=is_multilabel)
 
     def _check_same_classes(self, classes: Any, *, is_multilabel: bool) -> None:
         if is_multilabel != self._is_multilabel:
@@ -314,17 +329,18 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
                 f"Got {classes!r} instead."
             )
 
-    def _class_index(self, y: np.ndarray, name: str) -> np.ndarray:
-        unknown = np.setdiff1d(y, self.classes_)
+    def _check_known(self, found: np.ndarray, name: str) -> None:
+        """Refuse labels that are no classes."""
+        if found is self.classes_:
+            return
+        unknown = np.setdiff1d(found, self.classes_)
         if len(unknown):
             raise ValueError(
                 f"{name} has labels that the networks have no output for: "
                 f"{unknown.tolist()}. Known classes are {self.classes_.tolist()}."
             )
-        index: np.ndarray = np.searchsorted(self.classes_, y).astype(np.int64)
-        return index
 
-    def _encode_multilabel(self, y: Any, name: str) -> np.ndarray:
+    def _encode_multilabel(self, y: Any, name: str, dtype: np.dtype) -> np.ndarray:
         dense = y.toarray() if sparse.issparse(y) else np.asarray(y)
         if dense.shape[1] != len(self.classes_):
             raise ValueError(
@@ -337,7 +353,7 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
                 f"{name} marks its labels with {odd.tolist()}; a multilabel target "
                 f"must hold 0 and 1 only, such as ({name} > 0).astype(int)."
             )
-        return dense.astype(np.float64)
+        return dense.astype(dtype)
 
     def _weigh_multilabel(self, weight: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is not None:
@@ -354,7 +370,8 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
         if self.class_weight is None:
             return None
         if not isinstance(self.class_weight, str):
-            return self._given_class_weights(dict(self.class_weight), index)
+            present = np.bincount(index, minlength=len(self.classes_)) > 0
+            return self._given_class_weights(dict(self.class_weight), present)
         totals = np.bincount(index, weight, minlength=len(self.classes_))
         present = totals > 0
         factors = np.ones(len(totals))
@@ -362,7 +379,7 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
         return factors
 
     def _given_class_weights(
-        self, given: dict[Any, float], index: np.ndarray
+        self, given: dict[Any, float], present: np.ndarray
     ) -> np.ndarray:
         for label, value in given.items():
             if not (isinstance(value, Real) and 0 <= value < np.inf):
@@ -371,7 +388,7 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
                     f"from 0 on. Got {value!r} for class {label!r} instead."
                 )
         factors: np.ndarray = compute_class_weight(
-            given, classes=self.classes_, y=self.classes_[index]
+            given, classes=self.classes_, y=self.classes_[present]
         )
         return factors
 

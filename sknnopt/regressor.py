@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sknnopt._architecture import DEFAULT_N_LAYERS, DEFAULT_N_UNITS, PerLayer
 from sknnopt._base import BaseOptimizedMLP, can_fit_partially
 from sknnopt._docstrings import documented, names
+from sknnopt._standardization import standardized, statistics, value_range
 from sknnopt.losses import LOSSES
 
 _REGRESSION = [k for k, option in LOSSES.items() if option.task == "regression"]
@@ -238,6 +239,7 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
         weight: np.ndarray | None,
         *,
         mode: str,
+        dtype: np.dtype,
         classes: Any = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         name = "y_val" if mode == "validate" else "y"
@@ -246,8 +248,7 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
                 f"{name} is sparse; a regression needs a dense target. Use "
                 f"{name}.toarray()."
             )
-        columns = y.reshape(len(y), -1).astype(np.float64)
-        counted = slice(None) if weight is None else weight > 0
+        columns = y.reshape(len(y), -1)
         loss = self._resolve_loss()
         if loss == "poisson" and (columns < 0).any():
             raise ValueError(
@@ -256,24 +257,22 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
             )
         if mode == "new":
             self._is_1d = y.ndim == 1
-            self._target = _statistics(
-                columns[counted],
-                None if weight is None else weight[counted],
-                LOSSES[loss].target_scaling,
-            )
+            scaling = LOSSES[loss].target_scaling
+            self._target = statistics(columns, weight, scaling)
         elif columns.shape[1] != len(self._target["mean"]):
             raise ValueError(
                 f"{name} has {columns.shape[1]} columns; the networks were trained on "
                 f"{len(self._target['mean'])}."
             )
         elif mode != "validate":
-            low, high = self._target["low"], self._target["high"]
+            low, high = value_range(columns, weight)
             self._target = {
                 **self._target,
-                "low": np.vstack([low, columns[counted]]).min(axis=0),
-                "high": np.vstack([high, columns[counted]]).max(axis=0),
+                "low": np.minimum(self._target["low"], low),
+                "high": np.maximum(self._target["high"], high),
             }
-        return (columns - self._target["mean"]) / self._target["scale"], weight
+        location, scale = self._target["mean"], self._target["scale"]
+        return standardized(columns, location, scale, dtype), weight
 
     def _limits(self) -> tuple[np.ndarray, ...]:
         mean, scale = self._target["mean"], self._target["scale"]
@@ -302,21 +301,3 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-def _statistics(
-    y: np.ndarray, weight: np.ndarray | None, scaling: str
-) -> dict[str, np.ndarray]:
-    """Return location, scale and range of each column of the target."""
-    share = np.full(len(y), 1 / len(y)) if weight is None else weight / weight.sum()
-    mean = share @ y
-    # Divided by the largest distance first, so that no square overflows.
-    largest = np.abs(y - mean).max(axis=0)
-    largest[largest == 0] = 1.0
-    scale = largest * np.sqrt(share @ ((y - mean) / largest) ** 2)
-    if scaling == "mean":
-        mean, scale = np.zeros_like(mean), mean
-    # A constant column has nothing to scale.
-    negligible = 10 * np.finfo(np.float64).eps * np.abs(mean)
-    scale = np.where(scale > negligible, scale, 1.0)
-    return {"mean": mean, "scale": scale, "low": y.min(axis=0), "high": y.max(axis=0)}

@@ -148,3 +148,18 @@ def test_many_threads():
     assert {w.after[0] for w in workers} == {ORIGINAL}
     assert torch.get_num_threads() == ORIGINAL
     assert _of_new_thread() == ORIGINAL
+
+
+def test_the_library_for_matrices_follows():
+    """What multiplies numpy's matrices has that number too, until all blocks end."""
+    libraries = _threads._libraries()
+    assert libraries
+    before = [library.get_num_threads() for library in libraries]
+    with n_torch_threads(2):
+        with n_torch_threads(1):
+            assert {library.get_num_threads() for library in libraries} == {1}
+        worker = Worker(1)
+    assert {library.get_num_threads() for library in libraries} == {1}
+    worker.end()
+    worker.thread.join(10)
+    assert [library.get_num_threads() for library in libraries] == before

@@ -1,0 +1,271 @@
+"""Searches and cross-validation with the gathering backend, on real networks."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from joblib import Parallel, delayed, parallel_config
+from sklearn.base import clone
+from sklearn.ensemble import BaggingClassifier, StackingClassifier
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingRandomSearchCV,
+    RandomizedSearchCV,
+    cross_val_predict,
+    cross_validate,
+)
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
+
+import sknnopt._batching
+from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
+from sknnopt.optimizers import OPTIMIZERS
+
+SMALL = {"hidden_layer_sizes": (7, 5), "max_epochs": 4, "random_state": 0}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def rounds(monkeypatch):
+    """Note how many fits train together in each round."""
+    sizes = []
+    original = sknnopt._batching.train_together
+
+    def train_together(fits, is_cancelled, **options):
+        sizes.append(len(fits))
+        return original(fits, is_cancelled, **options)
+
+    monkeypatch.setattr(sknnopt._batching, "train_together", train_together)
+    return sizes
+
+
+@pytest.fixture
+def table(rng):
+    """Return 90 rows of three classes."""
+    X = rng.normal(size=(90, 5))
+    return X, (X[:, 0] > 0).astype(int) + (X[:, 1] > 0.5)
+
+
+def assert_same_search(search, X, y, **config):
+    """Assert that a search gives the same scores alone and gathered; return it."""
+    alone = clone(search).fit(X, y)
+    with parallel_config(backend="sknnopt", **config):
+        together = clone(search).fit(X, y)
+    for name, values in alone.cv_results_.items():
+        if "time" not in name and name != "params":
+            assert np.array_equal(values, together.cv_results_[name]), name
+    return together
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_grid_search(table, rounds, dtype):
+    """All fits of a grid train in one round, and score as they do alone."""
+    X, y = table
+    model = make_pipeline(StandardScaler(), OptimizedMLPClassifier(**SMALL))
+    grid = {
+        "optimizedmlpclassifier__learning_rate": [0.001, 0.01, 0.1],
+        "optimizedmlpclassifier__dropout": [0.0, 0.3],
+    }
+    search = GridSearchCV(model, grid, cv=4, refit=False, scoring="neg_log_loss")
+    assert_same_search(search, X.astype(dtype), y)
+    assert rounds == [24]
+
+
+@pytest.mark.parametrize("width", [2, 5])
+@pytest.mark.parametrize("n_jobs", [None, 3])
+def test_width_does_not_matter(table, rounds, width, n_jobs):
+    """However few fits are held at a time, the scores are the same."""
+    X, y = table
+    network = OptimizedMLPClassifier(
+        **SMALL, early_stopping=True, class_weight="balanced", n_members=2
+    )
+    grid = {"l2": [0.0, 0.01], "batch_size": [16, 90], "n_iter_no_change": [1, 3]}
+    search = GridSearchCV(network, grid, cv=3, scoring="neg_log_loss", n_jobs=n_jobs)
+    assert_same_search(search, X, y, width=width)
+    assert max(rounds) <= min(width, n_jobs or width)
+
+
+def test_memory_does_not_matter(table, rounds):
+    """With hardly any memory fits train a few at a time, with the same scores."""
+    X, y = table
+    grid = {"learning_rate": [0.001, 0.01, 0.1]}
+    search = GridSearchCV(
+        OptimizedMLPClassifier(**SMALL), grid, cv=3, refit=False, scoring="neg_log_loss"
+    )
+    assert_same_search(search, X, y, memory=1)
+    assert max(rounds) < 9
+
+
+def test_every_optimizer_in_one_search(table, rounds):
+    """Fits of several update rules gather, train apart, and score as alone."""
+    X, y = table
+    network = OptimizedMLPClassifier(**SMALL, early_stopping=True, l1=1e-4)
+    grid = {"optimizer": list(OPTIMIZERS), "activation": ["relu", "sigmoid", "gelu"]}
+    search = GridSearchCV(network, grid, cv=2, refit=False, scoring="neg_log_loss")
+    assert_same_search(search, X, y)
+    assert rounds == [6 * len(OPTIMIZERS)]
+
+
+def test_random_and_halving_searches(table):
+    """Random and halving searches score as they do alone."""
+    X, y = table
+    space = {"learning_rate": [0.001, 0.01, 0.1], "n_units": [4, 9, 16]}
+    network = OptimizedMLPClassifier(max_epochs=3, random_state=0)
+    common = {"cv": 3, "random_state": 0, "scoring": "accuracy"}
+    assert_same_search(RandomizedSearchCV(network, space, n_iter=5, **common), X, y)
+    halving = HalvingRandomSearchCV(
+        network, space, resource="max_epochs", max_resources=9, **common
+    )
+    assert_same_search(halving, X, y)
+
+
+def test_bayesian_search(table, rounds):
+    """Several points of BayesSearchCV train together, and score as alone."""
+    skopt = pytest.importorskip("skopt")
+    X, y = table
+    search = skopt.BayesSearchCV(
+        OptimizedMLPClassifier(**SMALL),
+        {"learning_rate": (1e-3, 1e-1, "log-uniform")},
+        n_iter=4,
+        n_points=2,
+        n_jobs=-1,
+        cv=3,
+        random_state=0,
+        refit=False,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert_same_search(search, X, y)
+    # Alone n_jobs=-1 would start processes: there, rounds are not seen.
+    assert rounds == [6, 6]
+
+
+def test_cross_validation(table, rounds):
+    """The folds of a cross-validation train together."""
+    X, _ = table
+    network = OptimizedMLPRegressor(**SMALL, loss="huber", normalization="batch")
+    expected = cross_val_predict(network, X, X[:, 0], cv=4)
+    with parallel_config(backend="sknnopt"):
+        found = cross_val_predict(network, X, X[:, 0], cv=4)
+    assert np.array_equal(expected, found)
+    assert rounds == [4]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda network: BaggingClassifier(network, n_estimators=4, random_state=0),
+        OneVsRestClassifier,
+        lambda network: StackingClassifier(
+            [
+                ("a", network),
+                ("b", clone(network).set_params(n_units=9)),
+                ("c", LogisticRegression()),
+            ],
+            cv=3,
+        ),
+    ],
+    ids=["bagging", "one-vs-rest", "stacking"],
+)
+def test_meta_estimators(table, rounds, make):
+    """The networks inside of a meta-estimator train together, as they do alone."""
+    X, y = table
+    model = make(OptimizedMLPClassifier(max_epochs=3, n_units=6, random_state=0))
+    expected = clone(model).fit(X, y).predict_proba(X)
+    with parallel_config(backend="sknnopt"):
+        found = clone(model).fit(X, y).predict_proba(X)
+    assert np.array_equal(expected, found)
+    assert max(rounds) > 1
+
+
+def test_nested_cross_validation(table, rounds):
+    """The inner fits of all outer folds train together."""
+    X, y = table
+    search = GridSearchCV(
+        OptimizedMLPClassifier(**SMALL), {"learning_rate": [0.01, 0.1]}, cv=2
+    )
+    expected = cross_validate(search, X, y, cv=3)["test_score"]
+    with parallel_config(backend="sknnopt"):
+        found = cross_validate(search, X, y, cv=3)["test_score"]
+    assert np.array_equal(expected, found)
+    # Twelve inner fits, then the refits of the three winners.
+    assert rounds == [12, 3]
+
+
+def test_a_fit_with_callbacks_trains_alone(table, rounds):
+    """A fit with callbacks is not handed over; those beside it are."""
+    X, y = table
+
+    class Counts(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            assert len(net.module_.weight_0) == 1
+
+    plain = OptimizedMLPClassifier(**SMALL)
+    with parallel_config(backend="sknnopt"):
+        fitted = Parallel()(
+            delayed(clone(plain).set_params(callbacks=callbacks).fit)(X, y)
+            for callbacks in (None, [Counts()], None)
+        )
+    assert rounds == [2]
+    assert len({tuple(model.predict_proba(X).ravel()) for model in fitted}) == 1
+
+
+def test_partial_fits_train_together(table, rounds):
+    """Steps of partial fits gather, and go on from where they were."""
+    X, y = table
+    models = [
+        OptimizedMLPClassifier(learning_rate=r, random_state=0) for r in (0.01, 0.1)
+    ]
+    alone = [clone(model) for model in models]
+    for _ in range(2):
+        for model in alone:
+            model.partial_fit(X, y, [0, 1, 2])
+        with parallel_config(backend="sknnopt"):
+            models = Parallel()(delayed(m.partial_fit)(X, y, [0, 1, 2]) for m in models)
+    for model, expected in zip(models, alone, strict=True):
+        assert np.array_equal(model.predict_proba(X), expected.predict_proba(X))
+    assert rounds == [2, 2]
+
+
+def test_one_bar_for_a_search(table, capfd):
+    """With verbose fits, one bar shows the epochs of the whole search."""
+    pytest.importorskip("rich")
+    X, y = table
+    search = GridSearchCV(
+        OptimizedMLPClassifier(**SMALL, verbose=True, early_stopping=False),
+        {"learning_rate": [0.01, 0.1]},
+        cv=3,
+        refit=False,
+    )
+    with parallel_config(backend="sknnopt"):
+        search.fit(X, y)
+    shown = capfd.readouterr().err
+    assert "24/24" in shown
+    assert shown.count("epochs of all networks") == 1
+
+
+def test_errors_reach_their_own_task(table):
+    """A wrong parameter fails its own candidate only."""
+    X, y = table
+    search = GridSearchCV(
+        OptimizedMLPClassifier(**SMALL), {"dropout": [0.1, 7.0]}, cv=3, refit=False
+    )
+    with warnings.catch_warnings(), parallel_config(backend="sknnopt"):
+        warnings.simplefilter("ignore")
+        search.fit(X, y)
+    scores = search.cv_results_["mean_test_score"]
+    assert np.isfinite(scores).tolist() == [True, False]
