@@ -1,0 +1,31 @@
+"""What importing the package's parts loads, and what it leaves for later."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+#: Packages of which most users never need a part.
+OPTIONAL = {"matplotlib", "skopt", "rich", "safetensors", "pandas.plotting"}
+PROGRAM = """
+import importlib, json, sys
+import torch, sklearn, skorch, pandas
+seen, loaded = set(sys.modules), {}
+for name in ("classifier", "regressor", "search", "persistence", "displays"):
+    importlib.import_module(f"sknnopt.{name}")
+    loaded[name] = sorted(set(sys.modules) - seen)
+    seen.update(sys.modules)
+print(json.dumps(loaded))
+"""
+
+
+def test_optional_packages_wait():
+    """No part loads more of the optional packages than the required ones load."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+    )
+    loaded = json.loads(done.stdout)
+    assert "sknnopt.classifier" in loaded["classifier"]
+    optional = {part: OPTIONAL.intersection(names) for part, names in loaded.items()}
+    assert not any(optional.values()), optional
