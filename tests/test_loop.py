@@ -469,17 +469,18 @@ def test_default_dtype_is_of_no_consequence(default):
     assert [a.dtype for a in results[0]] == [torch.float32, torch.float64]
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_numbers_of_threads(normalization):
+def test_numbers_of_threads():
     """On two threads, 30 epochs in double precision end where those on one do."""
     kind = make_kind(
         n_inputs=30,
         hidden=(64, 40),
-        normalization=normalization,
+        normalization="batch",
         batch_size=256,
     )
-    sizes = (256,) * 4
-    job = make_job(kind, sizes, valid=(200,) * 4, max_epochs=30, learning_rate=1e-3)
+    # Large enough to be shared among threads, by torch and by numpy's products.
+    job = make_job(
+        kind, (256,) * 2, valid=(200,) * 2, max_epochs=30, learning_rate=1e-3
+    )
     record = start(job)
     results = []
     for n_threads in (1, 2):
