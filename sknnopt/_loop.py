@@ -219,12 +219,14 @@ class Loop:
         return torch.cat(means).cpu().numpy().astype(np.float64)
 
     def _raw_outputs(self, n_steps: int) -> Tensor:
-        """Return a place for the raw outputs of a chunk, used again and again."""
-        if n_steps not in self._raw:
-            shape = n_steps, len(self.live), self.epochs.padded_size
-            outputs = self.kind.architecture.n_outputs
-            self._raw[n_steps] = self.gradient.new_empty((*shape, outputs))
-        return self._raw[n_steps]
+        """Return a place for the raw outputs of a chunk, used again unless shown."""
+        if n_steps in self._raw:
+            return self._raw[n_steps]
+        shape = n_steps, len(self.live), self.epochs.padded_size
+        raw = self.gradient.new_empty((*shape, self.kind.architecture.n_outputs))
+        if self.hooks is None:
+            self._raw[n_steps] = raw
+        return raw
 
     def _prepared(self, chunk: Chunk) -> list[Tensor]:
         """Return the targets of each step as the loss's gradient reads them."""

@@ -236,7 +236,8 @@ class Propagation:
         """
         gradient = torch.mul(slope, scale, out=self._slope)
         with _quiet():
-            for block in (self._head, *reversed(self._hidden)):
+            gradient = self._head.backward(gradient)
+            for block in reversed(self._hidden):
                 gradient = block.backward(gradient)
         if self._real is not None:
             self._gradient.mul_(self._real)

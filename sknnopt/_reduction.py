@@ -34,4 +34,4 @@ def sum_over_rows(values: Tensor) -> Tensor:
     if values.shape[-1] % 8:
         return values.sum(-1)
     # Two lanes of each fourth of the rows: eight rows are four turns.
-    return values.unflatten(-1, (-1, 2)).sum(-2).sum(-1)
+    return values.reshape(*values.shape[:-1], -1, 2).sum(-2).sum(-1)

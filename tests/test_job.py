@@ -19,7 +19,7 @@ from helpers import (
     train,
 )
 
-from sknnopt._job import Record, Rows, Settings, fresh_slots
+from sknnopt._job import Job, Record, Rows, Settings, fresh_slots
 from sknnopt._layout import Layout, initial_weights
 from sknnopt.optimizers import OPTIMIZERS, initial_slots
 
@@ -323,3 +323,94 @@ def test_rows():
     """The length of rows is how many there are."""
     table = make_table(make_kind())
     assert len(Rows(table, np.array([4, 4, 9]))) == 3
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_padded_and_compact(optimizer, dtype):
+    """Padded, all stands at its place in training; made compact, it is as before."""
+    job, record = _trained(optimizer, dtype)
+    kind, before = job.kind, duplicate(record)
+    plain, layout = Layout.of(kind.architecture), kind.layout
+    padded = record.padded(kind)
+    _assert_equal(record, before)
+    tensors = [(padded.weights, record.weights)]
+    tensors += [(padded.best_weights, record.best_weights)]
+    for wide, flat in tensors:
+        assert wide.shape[1] == layout.n_columns
+        assert wide.dtype == flat.dtype
+        for a, b in zip(layout.segments, plain.segments, strict=True):
+            assert torch.equal(a.view(wide), b.view(flat))
+        assert wide.count_nonzero() == flat.count_nonzero()
+    for name, slot in padded.slots.items():
+        is_whole = OPTIMIZERS[optimizer].slots[name] is None
+        assert slot.shape[1] == (layout.n_trained if is_whole else 1)
+        assert slot.count_nonzero() == record.slots[name].count_nonzero()
+    _assert_equal(padded.compact(kind), record)
+
+
+def test_padded_is_a_copy():
+    """What happens to the padded record does not happen to the one it was made of."""
+    job, record = _trained()
+    before = duplicate(record)
+    padded = record.padded(job.kind)
+    for value in [padded.weights, padded.best_weights, *padded.slots.values()]:
+        value.fill_(7.0)
+    for name, value in vars(padded).items():
+        if isinstance(value, np.ndarray):
+            value[:] = 1 if name == "diverged" else 7
+    _assert_equal(record, before)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_record_join(optimizer):
+    """Records are joined to one of all members, in their order, and stay apart."""
+    job, record = _trained(optimizer)
+    other = start(job, first_seed=70)
+    joined = Record.join([record, other])
+    assert len(joined.generators) == 6
+    for place, (source, member) in enumerate(
+        [(record, 0), (record, 1), (record, 2), (other, 0), (other, 1), (other, 2)]
+    ):
+        assert_same_member(joined, source.take(np.array([member])), place)
+    before = duplicate(record)
+    joined.weights.fill_(7.0)
+    joined.epochs[:] = 7
+    _assert_equal(record, before)
+
+
+def test_settings_join():
+    """Settings are joined member by member, in their order."""
+    parts = [
+        make_settings(make_kind(), 2, learning_rate=[1.0, 2.0], l1=[0.1, 0.2]),
+        make_settings(make_kind(), 1, learning_rate=3.0),
+    ]
+    joined = Settings.join(parts)
+    assert joined.learning_rate.tolist() == [1.0, 2.0, 3.0]
+    for f in fields(Settings):
+        array = getattr(joined, f.name)
+        assert np.array_equal(array[:2], getattr(parts[0], f.name))
+        assert np.array_equal(array[2:], getattr(parts[1], f.name))
+
+
+@pytest.mark.parametrize("valid", [None, (4, 5)])
+def test_job_join(valid):
+    """Jobs on tables of their own are joined to one that trains all members as each."""
+    kind = make_kind()
+    first = make_job(kind, (10, 17), valid=valid, learning_rate=[0.01, 0.02])
+    second = make_job(kind, (23, 9), valid=valid, learning_rate=[0.03, 0.04])
+    joined = Job.join([first, second])
+    assert len(joined) == 4
+    assert joined.kind is kind
+    assert joined.settings.learning_rate.tolist() == [0.01, 0.02, 0.03, 0.04]
+    assert list(joined.rows) == [*first.rows, *second.rows]
+    assert list(joined.held_out) == [*first.held_out, *second.held_out]
+    records = [start(first), start(second, first_seed=5)]
+    result, _ = train(joined, duplicate(Record.join(records)))
+    expected = [
+        train(job, record)[0]
+        for job, record in zip((first, second), records, strict=True)
+    ]
+    for member in range(4):
+        own = expected[member // 2].take(np.array([member % 2]))
+        assert_same_member(result, own, member)

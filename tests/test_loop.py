@@ -25,7 +25,9 @@ from helpers import (
 
 from sknnopt._feed import Epochs
 from sknnopt._layout import Layout
+from sknnopt._propagation import infer
 from sknnopt._scores import Evaluation
+from sknnopt._threads import n_torch_threads
 from sknnopt.activations import ACTIVATIONS
 from sknnopt.losses import LOSSES
 from sknnopt.optimizers import OPTIMIZERS
@@ -411,6 +413,22 @@ def test_hooks_only_look():
         np.testing.assert_allclose(line["train_loss"] * [20, 13], sums, rtol=1e-12)
 
 
+def test_hooks_may_keep_what_they_are_shown():
+    """Batches, raw outputs and losses of a step outlive the following ones."""
+    kept, copies = [], []
+
+    class Keeper(Recorder):
+        def end(self, batch, raw, loss):
+            parts = [batch.X, batch.target, batch.scale, raw, loss, *batch.masks]
+            kept.append(parts)
+            copies.append([part.clone() for part in parts])
+
+    train(make_job(make_kind(), (20, 13), dropout=0.3), hooks=Keeper())
+    assert len(kept) == 9
+    for parts, values in zip(kept, copies, strict=True):
+        assert all(map(torch.equal, parts, values))
+
+
 def test_hooks_change_the_gradient():
     """What a hook makes of the gradient is clipped and applied."""
     job = make_job(make_kind(optimizer="sgd", monitor="full"), (20,), momentum=0.0)
@@ -449,3 +467,32 @@ def test_default_dtype_is_of_no_consequence(default):
     for a, b in zip(*results, strict=True):
         assert torch.equal(a, b)
     assert [a.dtype for a in results[0]] == [torch.float32, torch.float64]
+
+
+def test_numbers_of_threads():
+    """On two threads, 30 epochs in double precision end where those on one do."""
+    kind = make_kind(
+        n_inputs=30,
+        hidden=(64, 40),
+        normalization="batch",
+        batch_size=256,
+    )
+    # Large enough to be shared among threads, by torch and by numpy's products.
+    job = make_job(
+        kind, (256,) * 2, valid=(200,) * 2, max_epochs=30, learning_rate=1e-3
+    )
+    record = start(job)
+    results = []
+    for n_threads in (1, 2):
+        with n_torch_threads(n_threads):
+            results.append(train(job, duplicate(record)))
+    (one, of_one), (two, of_two) = results
+    X = torch.tensor(job.rows[0].table.X)
+    outputs = [
+        infer(kind.architecture, Layout.of(kind.architecture), result.weights, X)
+        for result in (one, two)
+    ]
+    torch.testing.assert_close(*outputs, rtol=1e-6, atol=1e-6)
+    for a, b in zip(of_one, of_two, strict=True):
+        for name in ("train_loss", "valid_loss", "valid_score"):
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-6, atol=1e-6)

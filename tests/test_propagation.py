@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers import LOSS_PARAMETERS, make_job, make_kind, start, train
+from helpers import make_job, make_kind, start
 
 from sknnopt._architecture import Architecture
 from sknnopt._layout import Layout
@@ -14,7 +14,6 @@ from sknnopt._network import MemberNetwork
 from sknnopt._propagation import Propagation, infer
 from sknnopt._reduction import sum_over_rows
 from sknnopt.activations import ACTIVATIONS
-from sknnopt.losses import LOSSES
 from sknnopt.optimizers import OPTIMIZERS
 
 NORMALIZATIONS = [None, "batch", "layer"]
@@ -217,21 +216,6 @@ def test_padding_stays_zero(activation, optimizer, normalization):
     # A rule may write over the gradient, which is read in the next step.
     trained = padding[: kind.layout.n_trained]
     assert (loop.gradient[:, trained] == 0).all()
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_training_on_padded_numbers(loss):
-    """A record that is padded and made compact again is the one before."""
-    kind = make_kind(loss=loss, normalization="batch", optimizer="nadam")
-    parameter = LOSS_PARAMETERS.get(loss, 0.0)
-    job = make_job(kind, (20, 9), max_epochs=2, loss_parameter=parameter)
-    record, _ = train(job)
-    again = record.padded(kind).compact(kind)
-    assert record.padded(kind).weights.shape[1] == kind.layout.n_columns
-    assert torch.equal(again.weights, record.weights)
-    assert torch.equal(again.best_weights, record.best_weights)
-    for name, slot in record.slots.items():
-        assert torch.equal(again.slots[name], slot)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
