@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from typing import Any, Literal, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -53,9 +54,13 @@ _PRIVATE_STATE = frozenset(
         "_is_1d",
         "_is_multilabel",
         "_class_factors",
-        "_answering",
     }
 )
+#: What answers for an estimator, and the record that it was made of. A prediction must
+#: leave the estimator as it is, and a pickle hold nothing twice.
+_responders: WeakKeyDictionary[
+    BaseOptimizedMLP, tuple[dict[str, np.ndarray], Responder]
+] = WeakKeyDictionary()
 
 
 class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
@@ -309,12 +314,11 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
         return self._responder().mean(X)
 
     def _responder(self) -> Responder:
-        """Return what answers for the networks, as long as they stay as they are."""
+        """Return what answers for the networks; it is kept until they change."""
         # One tuple, which other threads see as a whole.
-        record, responder = getattr(self, "_answering", (None, None))
-        if responder is None or record is not self._record:
-            responder = None
-        if responder is None or responder.device != self.device:
+        record, responder = _responders.get(self, (None, None))
+        is_new = responder is None or record is not self._record
+        if responder is None or is_new or responder.device != self.device:
             responder = Responder(
                 self._architecture,
                 self._record["weights"],
@@ -322,13 +326,8 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
                 self._limits(),
                 self.device,
             )
-            self._answering = self._record, responder
+            _responders[self] = self._record, responder
         return responder
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        state.pop("_answering", None)
-        return state
 
     def _limits(self) -> tuple[np.ndarray, ...]:
         """Return the bounds of a member's response, in its own units, if any."""

@@ -259,7 +259,7 @@ def class_counts(labels: np.ndarray) -> np.ndarray:
     ndarray of int of shape (n_classes,)
         One entry for each index up to the largest.
     """
-    counts = np.zeros(int(labels.max(initial=-1)) + 1, dtype=np.int64)
+    counts = np.zeros(int(labels.max()) + 1 if len(labels) else 0, dtype=np.int64)
     for part in blocks(len(labels), max(_BLOCK, len(counts))):
         counts += np.bincount(labels[part].astype(np.intp), minlength=len(counts))
     return counts

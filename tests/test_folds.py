@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import KFold, PredefinedSplit, StratifiedKFold
 
+import sknnopt._splits
 from sknnopt._folds import Folds, count_folds, deal, held_out_folds
 
 
@@ -39,6 +40,18 @@ def _split(y, n_members=5, fraction=0.1, *, stratify=True, seed=0, counted=None)
 def test_number_of_folds(n_members, fraction, n_rows, expected):
     """One fold a member, 5 or more, as far as the fraction and the rows allow."""
     assert count_folds(n_members, fraction, n_rows) == expected
+
+
+@pytest.mark.parametrize("block", [1, 64, 1 << 16])
+def test_dealt_like_sorted_cards(monkeypatch, rng, block):
+    """Rows are dealt one by one from a shuffled deck that is sorted by class."""
+    monkeypatch.setattr(sknnopt._splits, "_BLOCK", block)
+    labels = rng.integers(0, 6, 300)
+    deck = np.random.default_rng(0).permutation(300)
+    deck = deck[np.argsort(labels[deck], kind="stable")]
+    assert np.array_equal(_deal(300, 7, labels)[deck], np.arange(300) % 7)
+    deck = np.random.default_rng(0).permutation(300)
+    assert np.array_equal(_deal(300, 7)[deck], np.arange(300) % 7)
 
 
 @pytest.mark.parametrize("n_folds", [2, 3, 7])

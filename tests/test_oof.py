@@ -23,6 +23,7 @@ from sklearn.model_selection import (
 from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 from sknnopt._folds import held_out_folds
 from sknnopt._oof import oof_score
+from sknnopt._splits import held_out_rows
 
 #: An ensemble whose members validate on folds.
 FOLDED = {
@@ -166,15 +167,15 @@ def test_rare_classes_do_not_warn(estimator, table):
     assert np.isfinite(model.oof_prediction_).all()
 
 
-def test_one_member_is_as_before(table):
-    """One member holds out the rows of scikit-learn's stratified shuffle."""
-    from sklearn.model_selection import StratifiedShuffleSplit
-
+def test_one_member_holds_out_a_sample(table):
+    """One member holds out a stratified sample, not a fold."""
     X, y = table
     model = OptimizedMLPClassifier(**{**FOLDED, "n_members": 1}).fit(X, y)
-    splitter = StratifiedShuffleSplit(1, test_size=6, random_state=_seeds(model)[0])
-    given = clone(model).set_params(validation_fraction=splitter).fit(X, y)
-    np.testing.assert_array_equal(all_weights(model), all_weights(given))
+    rows, seed = np.arange(60), _seeds(model)[0]
+    train, _ = held_out_rows(0.1, X, y, rows, stratify=True, seed=seed)
+    splitter = PredefinedSplit(np.where(np.isin(rows, train), -1, 0))
+    given = clone(model).set_params(validation_fraction=splitter)
+    np.testing.assert_array_equal(all_weights(model), all_weights(given.fit(X, y)))
 
 
 # ---------------------------------------------------- out-of-fold predictions

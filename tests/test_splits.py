@@ -5,14 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.model_selection import (
-    KFold,
-    PredefinedSplit,
-    ShuffleSplit,
-    StratifiedShuffleSplit,
-)
+from sklearn.model_selection import KFold, PredefinedSplit
 
-from sknnopt._splits import held_out_rows
+import sknnopt._feed
+import sknnopt._splits
+from sknnopt._splits import class_counts, dealt, held_out_rows
 
 
 def _split(y, fraction=0.1, *, stratify=True, seed=0, X=None):
@@ -54,16 +51,72 @@ def test_stratified_counts(rng, counts, fraction):
     assert np.array_equal(n_valid + np.bincount(y[train]), counts)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 17])
-def test_same_as_scikit_learn(rng, seed):
-    """The rows are those of scikit-learn's own splitters with the member's seed."""
-    y = rng.integers(0, 3, 80)
-    for stratify, splitter in ((True, StratifiedShuffleSplit), (False, ShuffleSplit)):
-        splits = splitter(n_splits=1, test_size=8, random_state=seed).split(y, y)
-        expected = next(splits)
-        parts = _split(y, stratify=stratify, seed=seed)
-        for part, rows in zip(parts, expected, strict=True):
-            assert np.array_equal(part, np.sort(rows))
+@pytest.mark.parametrize("counts", [(5, 5, 11, 3), (2, 2, 2, 19), (13, 12)])
+@pytest.mark.parametrize("fraction", [0.2, 0.35, 0.6])
+def test_every_row_is_as_likely(counts, fraction):
+    """Over seeds, each row is held out as often as any other, whatever its class."""
+    y = np.repeat(np.arange(len(counts)), counts)
+    n_seeds, n_valid = 2000, round(fraction * len(y))
+    hits = np.zeros(len(y))
+    for seed in range(n_seeds):
+        hits[_split(y, fraction, seed=seed)[1]] += 1
+    share = n_valid / len(y)
+    # Five standard deviations of a binomial.
+    tolerance = 5 * np.sqrt(share * (1 - share) / n_seeds)
+    np.testing.assert_allclose(hits / n_seeds, share, atol=tolerance)
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32, np.float64])
+def test_types_of_labels(rng, dtype, stratify):
+    """Labels in any numeric type, and row numbers in any, hold out the same rows."""
+    y = rng.integers(0, 4, 300)
+    expected = _split(y, 0.3, stratify=stratify)
+    X, rows = np.zeros((300, 1)), np.arange(300, dtype=np.int32)
+    options = {"stratify": stratify, "seed": 0}
+    parts = held_out_rows(0.3, X, y.astype(dtype), rows, **options)
+    for part, rows_expected in zip(parts, expected, strict=True):
+        assert part.dtype == np.int32
+        assert np.array_equal(part, rows_expected)
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+def test_long_table(monkeypatch, rng, stratify):
+    """Rows numbered in 32 bits, and dealt in blocks, are held out all the same."""
+    y = rng.integers(0, 3, 500)
+    expected = _split(y, 0.2, stratify=stratify)
+    monkeypatch.setattr(sknnopt._feed, "_SHORT_TABLE", 10)
+    monkeypatch.setattr(sknnopt._splits, "_BLOCK", 64)
+    for part, rows in zip(_split(y, 0.2, stratify=stratify), expected, strict=True):
+        assert np.array_equal(part, rows)
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 1000])
+def test_dealt(monkeypatch, rng, block):
+    """Rows come in random order, each with its place among the rows of its class."""
+    monkeypatch.setattr(sknnopt._splits, "_BLOCK", block)
+    labels = rng.integers(0, 5, 200)
+    order = np.random.default_rng(3).permutation(200)
+    parts = list(dealt(labels, np.bincount(labels), np.random.default_rng(3)))
+    assert len(parts) == -(-200 // max(block, 5))
+    rows, of_class, rank = (np.concatenate(part) for part in zip(*parts, strict=True))
+    assert np.array_equal(rows, order)
+    assert np.array_equal(of_class, labels[order])
+    for label in range(5):
+        assert np.array_equal(
+            rank[of_class == label], np.arange((labels == label).sum())
+        )
+
+
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_class_counts(monkeypatch, rng, block):
+    """Counts are those of bincount, however the labels are stored and read."""
+    monkeypatch.setattr(sknnopt._splits, "_BLOCK", block)
+    labels = rng.integers(0, 9, 40)
+    for dtype in (np.uint8, np.int64, np.float32):
+        counts = class_counts(labels.astype(dtype))
+        assert np.array_equal(counts, np.bincount(labels))
+    assert class_counts(np.array([], dtype=int)).tolist() == []
 
 
 def test_seed():
