@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sknnopt._feed import padded_rows
+from sknnopt._feed import padded_rows, rows_at_once
 from sknnopt._job import Job, Record
 from sknnopt._loop import Loop
 from sknnopt._network import plain_mode
@@ -74,6 +74,8 @@ class Fit:
             job.kind,
             job.n_epochs,
             bool(job.held_out),
+            # In batches of another size numbers are rounded otherwise.
+            padded_rows(rows_at_once(job)),
             table.target.shape[1],
             table.target.dtype.kind,
         )
@@ -217,6 +219,8 @@ def _train_part(
     outcomes: list[Any],
 ) -> None:
     """Train one batch; if that fails, each fit alone: an error is only its own."""
+    if is_cancelled():
+        return
     own = [fits[number] for number in part]
     generators = [g for fit in own for g in fit.record.generators]
     states = [generator.bit_generator.state for generator in generators]

@@ -81,6 +81,22 @@ def padded_rows(n_rows: int) -> int:
     return -(-n_rows // ROW_STEP) * ROW_STEP
 
 
+def rows_at_once(job: Job) -> int:
+    """Return how many rows a full batch of a job holds.
+
+    Parameters
+    ----------
+    job : Job
+        The batch size and the rows.
+
+    Returns
+    -------
+    int
+        The batch size, or all rows of the member that has most.
+    """
+    return min(job.kind.batch_size, max(len(rows) for rows in job.rows))
+
+
 class Batch(NamedTuple):
     """What one step reads.
 
@@ -131,15 +147,19 @@ class Epochs:
     ----------
     job : Job
         The rows, the batch size and the dropout rates.
+    batch_size : int or None, default=None
+        Rows of a full batch, from `rows_at_once` of this job or one it is part of.
     reuses : bool, default=True
         Whether a chunk may be written over by the next; not if anyone keeps batches.
     """
 
-    def __init__(self, job: Job, *, reuses: bool = True) -> None:
+    def __init__(
+        self, job: Job, *, batch_size: int | None = None, reuses: bool = True
+    ) -> None:
         self.job, self.kind, self._reuses = job, job.kind, reuses
         self.n_rows = np.array([len(rows) for rows in job.rows])
         #: Rows of a full batch; it occupies ``padded_size``.
-        self.batch_size = min(job.kind.batch_size, int(self.n_rows.max()))
+        self.batch_size = rows_at_once(job) if batch_size is None else batch_size
         self.padded_size = padded_rows(self.batch_size)
         #: Updates of each member in an epoch.
         self.n_steps = -(-self.n_rows // self.batch_size)

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sknnopt._feed import Batch, Chunk, Epochs
+from sknnopt._feed import Batch, Chunk, Epochs, rows_at_once
 from sknnopt._job import Job, Record, fresh_slots
 from sknnopt._layout import Layout, spread
 from sknnopt._network import MemberNetwork
 from sknnopt._propagation import Propagation
+from sknnopt._reduction import sum_over_rows
 from sknnopt._scores import Evaluation
 from sknnopt.clipping import (
     clip_by_norm,
@@ -97,6 +98,8 @@ class Loop:
         self.live = np.arange(len(job))
         n_epochs = job.settings.max_epochs if job.n_epochs is None else job.n_epochs
         self._last_epoch = record.epochs + n_epochs
+        # Whoever leaves: products are rounded otherwise in batches of another size.
+        self._batch_size = rows_at_once(job)
         #: One dict of ``(members,)`` arrays an epoch.
         self.history: list[dict[str, np.ndarray]] = []
         self._attach(job, record.padded(job.kind))
@@ -112,7 +115,9 @@ class Loop:
         self._before = torch.empty_like(record.weights)
         self._raw: dict[int, Tensor] = {}
         self._module: MemberNetwork | None = None
-        self.epochs = Epochs(job, reuses=self.hooks is None)
+        self.epochs = Epochs(
+            job, batch_size=self._batch_size, reuses=self.hooks is None
+        )
         self._passes = Propagation(
             architecture,
             self.layout,
@@ -210,7 +215,7 @@ class Loop:
             *(self._blocks(t) for t in (raw, chunk.target, chunk.scale)), strict=True
         ):
             losses = self._loss.make(parts[0], parts[1], self._parameter)
-            means.append((losses * parts[2][..., 0]).sum(-1))
+            means.append(sum_over_rows(losses * parts[2][..., 0]))
         return torch.cat(means).cpu().numpy().astype(np.float64)
 
     def _raw_outputs(self, n_steps: int) -> Tensor:
@@ -254,7 +259,7 @@ class Loop:
         self._update(step, rate)
         if hooks is not None:
             losses = self._loss.make(raw, batch.target, self._parameter)
-            hooks.end(batch, raw, (losses * batch.scale[..., 0]).sum(-1))
+            hooks.end(batch, raw, sum_over_rows(losses * batch.scale[..., 0]))
 
     def _clip(self, norm: Tensor | None) -> None:
         if self._clip_value is not None:

@@ -55,31 +55,30 @@ class MemberNetwork(nn.Module):
 
     Parameters
     ----------
-        architecture : Architecture
-            Their shape.
-        flat : Tensor of shape (members, columns)
-            All their numbers. The module's parameters are views of it: an update of
-            ``flat`` in place is an update of the module.
-        layout : Layout or None, default=None
-            Where they lie in ``flat``; None: without a gap.
+    architecture : Architecture
+        Their shape.
+    flat : Tensor of shape (members, columns)
+        All their numbers. The module's parameters are views of it: an update of
+        ``flat`` in place is an update of the module.
+    layout : Layout or None, default=None
+        Where they lie in ``flat``; None: without a gap.
 
     Notes
     -----
-        Input of shape ``(members, rows, features)``, or ``(rows, features)`` where all
-        members see the same rows; output of shape ``(members, rows, outputs)``, raw:
-        before the sigmoid or softmax.
+    Input of shape ``(members, rows, features)``, or ``(rows, features)`` where all
+    members see the same rows; output of shape ``(members, rows, outputs)``, raw:
+    before the sigmoid or softmax.
 
     Examples
     --------
-        >>> import torch
-        >>> from sknnopt._architecture import Architecture
-        >>> from sknnopt._layout import Layout
-    from sknnopt._normalization import batch_moments, normalized, remember
-        >>> from sknnopt._network import MemberNetwork
-        >>> shape = Architecture(4, (10,), 1, ("relu",))
-        >>> flat = torch.zeros(3, Layout.of(shape).n_columns)
-        >>> MemberNetwork(shape, flat)(torch.ones(5, 4)).shape
-        torch.Size([3, 5, 1])
+    >>> import torch
+    >>> from sknnopt._architecture import Architecture
+    >>> from sknnopt._layout import Layout
+    >>> from sknnopt._network import MemberNetwork
+    >>> shape = Architecture(4, (10,), 1, ("relu",))
+    >>> flat = torch.zeros(3, Layout.of(shape).n_columns)
+    >>> MemberNetwork(shape, flat)(torch.ones(5, 4)).shape
+    torch.Size([3, 5, 1])
     """
 
     def __init__(

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sknnopt._reduction import sum_over_rows
+
 #: Weight of the newest batch in the running statistics, and what is added to the
 #: variance: the constants of ``torch.nn.BatchNorm1d`` and ``LayerNorm``.
 RUNNING_RATE = 0.1
@@ -33,7 +35,7 @@ def batch_moments(hidden: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
     share : Tensor of shape (M, B, 1)
         What each row contributes.
     """
-    count = weight.sum(1, keepdim=True)
+    count = sum_over_rows(weight.mT).unsqueeze(-1)
     share = weight / torch.where(count > 0, count, 1.0)
     mean = (hidden * share).sum(1, keepdim=True)
     variance = ((hidden - mean).square() * share).sum(1, keepdim=True)

@@ -19,9 +19,15 @@ from torch import Tensor
 from sknnopt._architecture import Architecture
 from sknnopt._layout import Layout, Segment
 from sknnopt._normalization import Normalization, normalized
+from sknnopt._reduction import sum_over_rows
 from sknnopt.activations import ACTIVATIONS
 
 Masks = Sequence[Tensor | None]
+
+
+def _quiet() -> np.errstate:
+    """Return the mode in which numpy, as torch, says nothing of an overflow."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def _native(tensor: Tensor) -> Any:
@@ -65,7 +71,7 @@ class _Linear:
     def backward(self, gradient: Tensor) -> Tensor:
         native = _native(gradient)
         self._product(self._input.swapaxes(1, 2), native, out=self._natives[1])
-        torch.sum(gradient, 1, True, out=self._bias_gradient)
+        self._sum_over_rows(gradient)
         if self._back is None:
             return gradient
         if self._fan_out == 1:
@@ -74,6 +80,12 @@ class _Linear:
         turned, back = self._natives_back
         self._product(native, turned, out=back)
         return self._back
+
+    def _sum_over_rows(self, gradient: Tensor) -> None:
+        if self._fan_out == 1:
+            self._bias_gradient.copy_(sum_over_rows(gradient.mT).unsqueeze(-1))
+        else:
+            torch.sum(gradient, 1, True, out=self._bias_gradient)
 
 
 class _Hidden:
@@ -207,9 +219,10 @@ class Propagation:
             Written over by the next pass.
         """
         hidden = X
-        for layer, block in enumerate(self._hidden):
-            hidden = block.forward(hidden, masks[layer] if masks else None, weight)
-        return self._head.forward(hidden)
+        with _quiet():
+            for layer, block in enumerate(self._hidden):
+                hidden = block.forward(hidden, masks[layer] if masks else None, weight)
+            return self._head.forward(hidden)
 
     def backward(self, slope: Tensor, scale: Tensor) -> None:
         """Write the gradient of the last pass.
@@ -221,9 +234,10 @@ class Propagation:
         scale : Tensor of shape (members, rows, 1)
             What each row's loss is multiplied by in the sum.
         """
-        gradient = self._head.backward(torch.mul(slope, scale, out=self._slope))
-        for block in reversed(self._hidden):
-            gradient = block.backward(gradient)
+        gradient = torch.mul(slope, scale, out=self._slope)
+        with _quiet():
+            for block in (self._head, *reversed(self._hidden)):
+                gradient = block.backward(gradient)
         if self._real is not None:
             self._gradient.mul_(self._real)
 
@@ -283,7 +297,9 @@ def _linear(tensors: dict[tuple[str, int], Tensor], layer: int, x: Tensor) -> Te
     weight, bias = tensors["weight", layer], tensors["bias", layer]
     if x.device.type != "cpu":
         return torch.baddbmm(bias, x, weight)
-    return torch.from_numpy(np.matmul(x.numpy(), weight.numpy())).add_(bias)
+    with _quiet():
+        product = np.matmul(x.numpy(), weight.numpy())
+    return torch.from_numpy(product).add_(bias)
 
 
 def _normalized_by_statistics(

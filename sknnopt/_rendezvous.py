@@ -54,6 +54,8 @@ TASK_PATIENCE = 30.0
 _LOOK_AGAIN = 0.01
 #: Seconds given to cancelled tasks to end before a call or the interpreter ends.
 ENDING_SECONDS = 0.5
+#: Seconds beyond, given to a cancelled round.
+ROUND_SECONDS = 1.5
 
 #: Gives one outcome per payload; an exception is raised in the payload's task. Its
 #: second argument tells whether all payloads, or the one of an index, are cancelled.
@@ -95,6 +97,7 @@ class Rendezvous:
         self._trainer: threading.Thread | None = None
         self._bell = threading.Lock()
         self._bell.acquire()
+        self._is_processing = False
         self._closed = False
         _open.add(self)
 
@@ -111,10 +114,16 @@ class Rendezvous:
         return call
 
     def join(self, seconds: float) -> bool:
-        """Wait a while for begun tasks to end; tell whether they have."""
-        deadline = time.monotonic() + seconds
+        """Wait a while for begun tasks to end; tell whether they have.
+
+        A round that is cancelled ends soon, and is waited for a little longer: a thread
+        must not be in a numerical library when the interpreter is taken down.
+        """
         begun = [self._in[s] for s in State if s not in (State.QUEUED, State.DONE)]
-        while any(begun) and time.monotonic() < deadline:
+        now = time.monotonic()
+        while any(begun) and time.monotonic() < now + seconds:
+            time.sleep(0.002)
+        while self._is_processing and time.monotonic() < now + seconds + ROUND_SECONDS:
             time.sleep(0.002)
         return not any(begun)
 
@@ -350,6 +359,7 @@ class Rendezvous:
             chosen = tasks if index is None else [tasks[index]]
             return all(task.call.is_cancelled() for task in chosen)
 
+        self._is_processing = True
         try:
             outcomes = self._process([task.payload for task in tasks], is_cancelled)
             if len(outcomes) != len(tasks):
@@ -359,6 +369,8 @@ class Rendezvous:
                 )
         except BaseException as error:  # noqa: BLE001  # the tasks raise it
             outcomes = [_twin(error) for _ in tasks]
+        finally:
+            self._is_processing = False
         with self._lock:
             for task, outcome in zip(tasks, outcomes, strict=True):
                 task.payload = None

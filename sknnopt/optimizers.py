@@ -4,7 +4,8 @@ M is the number of members, P the length of one network's flat vector of weights
 Every entry of ``OPTIMIZERS`` is called as
 ``make(gradient, slots, momentum, nesterov)``:
 
-- ``gradient``: tensor of shape (M, P); the rule may write over it;
+- ``gradient``: tensor of shape (M, P); the rule may write over it, but where it and
+  the state are at rest it stays zero: padding is not written anew in every step;
 - ``slots``: dict of the rule's state, as made by `initial_slots`, updated in place;
 - ``momentum``: tensor of shape (M, 1) in [0, 1), read by ``sgd`` only;
 - ``nesterov``: bool, read by ``sgd`` only.
@@ -238,7 +239,7 @@ def _nadam(
     ahead.addcmul_(gradient, (1.0 - mu) / (1.0 - product))
     denominator = _root_of_average(slots["square"], gradient, 1.0 - ADAM_BETA_2)
     denominator.add_(root * _EPSILON[root.dtype])
-    return ahead.div_(denominator), root
+    return torch.div(ahead, denominator, out=denominator), root
 
 
 def _rmsprop(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -147,6 +147,19 @@ def make_job(kind, sizes=(20,), *, valid=None, weighted=False, **settings):
         rows=make_rows(table, sizes, weighted=weighted),
         held_out=() if valid is None else make_rows(table, valid, seed=2),
     )
+
+
+def on_table(job, X=None, target=None, parts=("rows", "held_out")):
+    """Return the job with other features or another target in some of its parts."""
+    table = job.rows[0].table
+    other = Table(
+        table.X if X is None else X, table.target if target is None else target
+    )
+    changed = {
+        part: [replace(rows, table=other) for rows in getattr(job, part)]
+        for part in parts
+    }
+    return replace(job, **changed)
 
 
 def start(job, weight_init="auto", first_seed=0):
@@ -358,8 +371,8 @@ class PlainTrainer:
 
     def _step(self, positions, weight):
         index = self.rows.index[positions]
-        x = torch.tensor(self.job.train.X[index])
-        target = torch.tensor(self.job.train.target[index])
+        x = torch.tensor(self.rows.table.X[index])
+        target = torch.tensor(self.rows.table.target[index])
         parameter = float(self.settings.loss_parameter[0])
         losses = plain_loss(self.kind.loss, self.network(x), target, parameter)
         loss = (losses * torch.tensor(weight[positions])).sum()

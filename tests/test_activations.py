@@ -118,3 +118,80 @@ def test_initializer(name):
 def test_dtype_is_kept(name, dtype):
     """The result has the type of the argument."""
     assert ACTIVATIONS[name].make(torch.ones(3, dtype=dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_backward(name, dtype):
+    """The gradient is autograd's, written in place and returned, at the kinks too."""
+    option = ACTIVATIONS[name]
+    generator = torch.Generator().manual_seed(0)
+    x = 3 * torch.randn((2, 16, 20), generator=generator, dtype=dtype)
+    x[0, 0, :3] = torch.tensor([0.0, 30.0, -30.0], dtype=dtype)
+    slope = torch.randn(x.shape, generator=generator, dtype=dtype)
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad((option.make(leaf) * slope).sum(), leaf)
+    gradient, before = slope.clone(), x.clone()
+    result = option.backward(gradient, x, option.make(x).clone())
+    assert result is gradient
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+    torch.testing.assert_close(gradient, expected, rtol=tolerance, atol=tolerance)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_backward_by_finite_differences(name):
+    """The derivative is that of the formula, by central differences."""
+    x = torch.linspace(-15.0, 15.0, 302, dtype=torch.float64)
+    y = ACTIVATIONS[name].make(x)
+    derivative = ACTIVATIONS[name].backward(torch.ones_like(x), x, y)
+    formula, at, h = ORACLES[name][1], x.numpy(), 1e-5
+    difference = (formula(at + h) - formula(at - h)) / (2 * h)
+    np.testing.assert_allclose(derivative.numpy(), difference, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_input_that_is_not_read(name, grid):
+    """Unless it declares to, a derivative reads nothing of the input."""
+    option = ACTIVATIONS[name]
+    y = option.make(grid).clone()
+    results = [
+        option.backward(torch.ones_like(grid), x, y)
+        for x in (grid, torch.full_like(grid, torch.nan))
+    ]
+    assert torch.equal(*results) != option.reads_input
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_out(name, dtype, grid):
+    """Written elsewhere, or over the input, values are those returned otherwise."""
+    option, x = ACTIVATIONS[name], grid[:600].reshape(3, 10, 20).to(dtype)
+    expected = option.make(x).clone()
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-14
+    close = {"rtol": tolerance, "atol": tolerance}
+    out = torch.full_like(x, torch.nan)
+    before = x.clone()
+    assert option.make(x, out=out) is out
+    torch.testing.assert_close(out, expected, **close)
+    assert torch.equal(x, before)
+    assert option.make(x, out=x) is x
+    assert torch.equal(x, out)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_members_are_independent(name, dtype):
+    """Values and derivatives of whole stretches are the same alone, bit for bit."""
+    option = ACTIVATIONS[name]
+    generator = torch.Generator().manual_seed(1)
+    for width in (4, 12, 36):
+        x = 2 * torch.randn((17, 8, width), generator=generator, dtype=dtype)
+        y = option.make(x, out=torch.empty_like(x))
+        gradient = option.backward(torch.ones_like(x), x, y)
+        for member in (0, 7, 16):
+            own = x[member : member + 1].clone()
+            own_y = option.make(own, out=torch.empty_like(own))
+            own_gradient = option.backward(torch.ones_like(own), own, own_y)
+            assert torch.equal(own_y[0], y[member])
+            assert torch.equal(own_gradient[0], gradient[member])

@@ -11,6 +11,7 @@ from sklearn.datasets import make_blobs, make_multilabel_classification
 from sklearn.metrics import log_loss
 
 from sknnopt import OptimizedMLPClassifier
+from sknnopt._feed import padded_rows
 from sknnopt.losses import LOSSES
 
 SMALL = {"n_units": 8, "max_epochs": 20, "learning_rate": 0.02, "random_state": 0}
@@ -200,7 +201,7 @@ def test_held_out_rows_are_stratified():
         spying = type(option)(**{**vars(option), "make": spy})
         patch.setitem(LOSSES, "binary_cross_entropy", spying)
         model.fit(X, y)
-    held_out = next(target for target in seen if target.shape[1] == 20)
+    held_out = next(t for t in seen if t.shape[1] == padded_rows(20))
     assert held_out.sum().item() == 4
 
 

@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import make_job, make_kind, make_rows, make_table
+from helpers import make_job, make_kind, make_rows, make_table, on_table
 from scipy import sparse, stats
 
 from sknnopt import _feed
-from sknnopt._feed import Epochs, Feed
+from sknnopt._feed import ROW_STEP, Batch, Epochs, gather, padded_rows, place
 from sknnopt._job import Table
+
+_ALL = slice(None)
 
 
 def _numbered(kind, n_rows):
@@ -28,7 +30,8 @@ def _numbered(kind, n_rows):
 def _job(sizes, *, weighted=False, dropout=0.0, **changes):
     kind = make_kind(**changes)
     job = make_job(kind, sizes, weighted=weighted, dropout=dropout)
-    return replace(job, train=_numbered(kind, len(job.train.target)))
+    table = _numbered(kind, len(job.rows[0].table.target))
+    return on_table(job, table.X, table.target)
 
 
 def _generators(members, first_seed=0):
@@ -39,30 +42,56 @@ def _generators(members, first_seed=0):
 def _walk(epochs, generators):
     """Return copies of one epoch's batches, checked to be counted from zero."""
     batches = []
-    for expected, (step, batch) in enumerate(epochs(generators)):
-        assert step == expected
-        batches.append(copy.deepcopy(batch))
+    for chunk in epochs(generators):
+        assert chunk.first == len(batches)
+        batches += [_copied(batch) for batch in chunk.batches()]
     return batches
 
 
-def _joined(batches):
-    """Return X, target, weight and masks of an epoch, batches side by side."""
+def _copied(batch):
+    parts = batch._asdict()
+    masks = tuple(None if m is None else m.clone() for m in parts.pop("masks"))
+    copies = {name: None if t is None else t.clone() for name, t in parts.items()}
+    return Batch(**copies, masks=masks)
+
+
+def _joined(batches, size=8):
+    """Return an epoch's tensors, the ``size`` rows of each batch side by side."""
     masks = zip(*(b.masks for b in batches), strict=True)
     return {
-        "X": torch.cat([b.X for b in batches], 1),
-        "target": torch.cat([b.target for b in batches], 1),
-        "weight": _cat([b.weight for b in batches]),
-        "masks": [_cat(layer) for layer in masks],
+        "X": _cat([b.X for b in batches], size),
+        "target": _cat([b.target for b in batches], size),
+        "scale": _cat([b.scale for b in batches], size),
+        "weight": _cat([b.weight for b in batches], size),
+        "masks": [_cat(layer, size) for layer in masks],
     }
 
 
-def _cat(parts):
-    return None if any(part is None for part in parts) else torch.cat(list(parts), 1)
+def _counted(batches):
+    """Return the same with zeros at padding, where anything may stand."""
+    joined = _joined(batches)
+    counts = joined["scale"] > 0
+    for name in ("X", "target"):
+        joined[name] = joined[name] * counts
+    return joined
+
+
+def _cat(parts, size):
+    if any(part is None for part in parts):
+        return None
+    return torch.cat([part[:, :size] for part in parts], 1)
+
+
+def _sizes(batches, member):
+    """Return how many rows of each batch count."""
+    return [int((batch.scale[member] > 0).sum()) for batch in batches]
 
 
 def _equal(a, b):
     if a is None or b is None:
         return a is b
+    if isinstance(a, dict):
+        return set(a) == set(b) and all(_equal(a[name], b[name]) for name in a)
     if isinstance(a, list):
         return len(a) == len(b) and all(map(_equal, a, b))
     return torch.equal(a, b)
@@ -91,9 +120,12 @@ def test_batch_sizes(batch_size):
     """All batches are full but the last, which has what is left."""
     job = _job((23, 23), batch_size=batch_size)
     epochs = Epochs(job)
-    sizes = [batch.X.shape[1] for batch in _walk(epochs, _generators(2))]
+    batches = _walk(epochs, _generators(2))
+    sizes = _sizes(batches, 0)
+    assert _sizes(batches, 1) == sizes
     full, left = divmod(23, batch_size)
     assert sizes == [batch_size] * full + ([left] if left else [])
+    assert {b.X.shape[1] for b in batches} == {padded_rows(min(23, batch_size))}
     assert epochs.n_steps.tolist() == [len(sizes)] * 2
 
 
@@ -101,12 +133,18 @@ def test_steps_of_each_member():
     """A member takes as many steps as its own rows fill."""
     epochs = Epochs(_job((23, 8, 9, 16, 1)))
     assert epochs.n_steps.tolist() == [3, 1, 2, 2, 1]
-    assert len(_walk(epochs, _generators(5))) == 3
+    assert epochs.n_common_steps == 1
+    batches = _walk(epochs, _generators(5))
+    rows = [[8, 8, 8, 8, 1], [8, 0, 1, 8, 0], [7, 0, 0, 0, 0]]
+    assert epochs.rows_of_step.tolist() == rows
+    assert [_sizes(batches, member) for member in range(5)] == np.transpose(
+        rows
+    ).tolist()
 
 
 def test_target_belongs_to_its_row():
     """Features, target and weight of a row stay together."""
-    job = _job((23, 17), weighted=True)
+    job = _job((23, 17), weighted=True, normalization="batch")
     feed = _joined(_walk(Epochs(job), _generators(2)))
     assert torch.equal(feed["X"], feed["target"])
     for member, rows in enumerate(job.rows):
@@ -114,7 +152,7 @@ def test_target_belongs_to_its_row():
         n_rows = len(rows)
         met = feed["X"][member, :n_rows, 0].long().tolist()
         expected = torch.tensor([of_row[row] for row in met], dtype=torch.float64)
-        assert torch.equal(feed["weight"][member, :n_rows], expected)
+        assert torch.equal(feed["weight"][member, :n_rows, 0], expected)
 
 
 def test_order_is_the_generators():
@@ -157,7 +195,7 @@ def test_full_batch_draws_nothing(batch_size):
     job = _job((23, 23), batch_size=batch_size)
     epochs, generators = Epochs(job), _generators(2)
     states = [copy.deepcopy(g.bit_generator.state) for g in generators]
-    first, second = (_joined(_walk(epochs, generators)) for _ in range(2))
+    first, second = (_joined(_walk(epochs, generators), 23) for _ in range(2))
     assert [g.bit_generator.state for g in generators] == states
     assert torch.equal(first["X"], second["X"])
     for member, rows in enumerate(job.rows):
@@ -173,60 +211,83 @@ def test_small_member_draws_nothing():
     assert generators[0].bit_generator.state != untouched[0].bit_generator.state
 
 
+@pytest.mark.parametrize("batch_size", [5, 8, 100])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_padding_has_no_weight(weighted):
+def test_padding_has_no_weight(weighted, batch_size):
     """Weights are the members' own at real rows and zero at padding."""
-    job = _job((23, 9, 16), weighted=weighted)
-    feed = _joined(_walk(Epochs(job), _generators(3)))
-    assert feed["weight"].shape == (3, 23)
-    for member, rows in enumerate(job.rows):
-        n_rows, weight = len(rows), feed["weight"][member]
-        assert (weight[n_rows:] == 0).all()
-        expected = np.ones(n_rows) if rows.weight is None else np.sort(rows.weight)
-        assert np.array_equal(np.sort(weight[:n_rows]), expected)
-        assert feed["X"].isfinite().all()
+    job = _job(
+        (23, 9, 16), weighted=weighted, normalization="batch", batch_size=batch_size
+    )
+    epochs = Epochs(job)
+    for batch, n_rows in zip(
+        _walk(epochs, _generators(3)), epochs.rows_of_step, strict=True
+    ):
+        assert batch.weight.shape == batch.scale.shape
+        assert batch.X.shape[1] % ROW_STEP == 0
+        assert batch.X.isfinite().all()
+        for member, rows in enumerate(job.rows):
+            met = batch.X[member, : n_rows[member], 0].long().numpy()
+            weight = batch.weight[member, :, 0].numpy()
+            of_row = dict(zip(rows.index, rows.weight, strict=True)) if weighted else {}
+            expected = [of_row.get(row, 1.0) for row in met]
+            assert weight[: n_rows[member]].tolist() == expected
+            assert (weight[n_rows[member] :] == 0).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_scale(weighted):
+    """A row's loss is scaled by its weight over rows of the batch times mean weight."""
+    job = _job((23, 9, 16), weighted=weighted, normalization="batch")
+    epochs = Epochs(job)
+    for batch, n_rows in zip(
+        _walk(epochs, _generators(3)), epochs.rows_of_step, strict=True
+    ):
+        for member, rows in enumerate(job.rows):
+            mean = rows.weight.mean() if weighted else 1.0
+            expected = batch.weight[member] / (max(1, n_rows[member]) * mean)
+            torch.testing.assert_close(
+                batch.scale[member], expected, rtol=1e-14, atol=0
+            )
 
 
 def test_no_weight_where_none_is_needed():
-    """Without sample weights and padding there is no weight to multiply by."""
-    feed = Feed(make_kind(), _numbered(make_kind(), 20), make_rows(20, (9, 9)))
-    assert feed.weight is None
-    assert feed.mean_weight.tolist() == [1.0, 1.0]
+    """Without batch normalization there is no weight beside the scale."""
+    epochs = Epochs(_job((9, 9)))
+    assert all(batch.weight is None for batch in _walk(epochs, _generators(2)))
+    assert epochs.mean_weight.tolist() == [1.0, 1.0]
 
 
 def test_one_weighted_member():
     """Where one member has weights, the rows of the others count one each."""
     kind = make_kind()
-    (plain,), (weighted,) = make_rows(20, (9,)), make_rows(20, (9,), weighted=True)
-    feed = Feed(kind, _numbered(kind, 20), [plain, weighted])
-    assert feed.weight[0].tolist() == [1.0] * 9
-    assert feed.weight[1].tolist() == weighted.weight.tolist()
+    table = _numbered(kind, 20)
+    (plain,) = make_rows(table, (9,))
+    (weighted,) = make_rows(table, (9,), weighted=True)
+    batch = gather(kind, [plain, weighted], slice(0, 9))
+    assert batch.scale[0, :9, 0].tolist() == [1.0] * 9
+    assert batch.scale[1, :9, 0].tolist() == weighted.weight.tolist()
+    assert (batch.scale[:, 9:] == 0).all()
 
 
 def test_mean_weight():
     """The mean weight is that over the member's own rows, padding apart."""
-    kind = make_kind()
-    rows = make_rows(30, (23, 9), weighted=True)
-    feed = Feed(kind, _numbered(kind, 30), rows)
-    expected = [r.weight.mean() for r in rows]
-    np.testing.assert_allclose(feed.mean_weight, expected, rtol=1e-14)
-    plain = Feed(kind, _numbered(kind, 30), make_rows(30, (23, 9)))
-    assert plain.mean_weight.tolist() == [1.0, 1.0]
+    job = _job((23, 9), weighted=True)
+    expected = [r.weight.mean() for r in job.rows]
+    np.testing.assert_allclose(Epochs(job).mean_weight, expected, rtol=1e-14)
+    assert Epochs(_job((23, 9))).mean_weight.tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("hidden", [(5,), (5, 4)])
 @pytest.mark.parametrize("chunk", [1, 60, 200, 700])
 def test_chunks_do_not_change_batches(monkeypatch, chunk, hidden):
     """Batches hold the same rows and weights, however few are gathered at once."""
-    job = _job((50, 41), weighted=True, hidden=hidden)
+    job = _job((50, 41), weighted=True, hidden=hidden, normalization="batch")
     whole = _walk(Epochs(job), _generators(2))
     monkeypatch.setattr(_feed, "_CHUNK", chunk)
     parts = _walk(Epochs(job), _generators(2))
     assert len(whole) == len(parts) == 7
     for a, b in zip(whole, parts, strict=True):
-        assert _equal(_joined([a])["X"], b.X)
-        assert _equal(a.target, b.target)
-        assert _equal(a.weight, b.weight)
+        assert _equal(_counted([a]), _counted([b]))
 
 
 @pytest.mark.parametrize("dropout", [(0.5, 0.0), (0.0, 0.3)])
@@ -234,53 +295,52 @@ def test_chunks_do_not_change_batches(monkeypatch, chunk, hidden):
 def test_chunks_do_not_change_masks(monkeypatch, chunk, dropout):
     """Where one layer drops units, the masks are the same in smaller chunks too."""
     job = _job((50, 41), dropout=[dropout] * 2)
-    whole = _joined(_walk(Epochs(job), _generators(2)))
+    whole = _counted(_walk(Epochs(job), _generators(2)))
     monkeypatch.setattr(_feed, "_CHUNK", chunk)
-    epochs = Epochs(job)
-    n_gathered = []
-    gather = epochs.feed.chunk
-
-    def counted(order):
-        n_gathered.append(order.shape[1])
-        return gather(order)
-
-    epochs.feed.chunk = counted
-    parts = _joined(_walk(epochs, _generators(2)))
-    assert all(_equal(whole[name], parts[name]) for name in whole)
+    chunks = list(Epochs(job, reuses=False)(_generators(2)))
+    parts = _counted(_walk(Epochs(job), _generators(2)))
+    assert _equal(whole, parts)
     steps = max(1, chunk // (8 * (3 + 5 + 4)))
-    assert max(n_gathered) == min(50, 8 * steps)
-    assert sum(n_gathered) == 50
-
-
-@pytest.mark.parametrize(("chunk", "is_whole"), [(1, 0), (50, 0), (1 << 21, 1)])
-@pytest.mark.parametrize("members", [1, 3])
-def test_in_order(monkeypatch, chunk, is_whole, members):
-    """All rows come as they are listed, once each, whatever the chunks."""
-    monkeypatch.setattr(_feed, "_MEASURED_CHUNK", chunk)
-    kind = make_kind()
-    rows = make_rows(40, (33, 20, 33)[:members])
-    feed = Feed(kind, _numbered(kind, 40), rows)
-    chunks = list(feed.in_order())
-    joined = _joined(chunks)
-    assert (len(chunks) == 1) == is_whole
-    for member, r in enumerate(rows):
-        met = joined["X"][member, : len(r), 0].long().tolist()
-        assert met == r.index.tolist()
-        if joined["weight"] is not None:
-            assert joined["weight"][member].sum() == len(r)
-
-
-@pytest.mark.parametrize("chunk", [1000, 5000])
-def test_in_order_does_not_depend_on_company(monkeypatch, chunk):
-    """A member's rows are cut into the same chunks alone and beside others."""
-    monkeypatch.setattr(_feed, "_MEASURED_CHUNK", chunk)
-    kind = make_kind()
-    table, rows = _numbered(kind, 400), make_rows(400, (350,))
-    widths = [
-        [chunk.X.shape[1] for chunk in Feed(kind, table, rows * members).in_order()]
-        for members in (1, 7)
+    assert [len(c.target) for c in chunks] == [
+        min(steps, 7 - first) for first in range(0, 7, steps)
     ]
-    assert widths[0] == widths[1]
+
+
+@pytest.mark.parametrize("size", [1, 10, 33, 100])
+@pytest.mark.parametrize("members", [1, 3])
+def test_gather(members, size):
+    """Stretches of the rows come as they are listed, once each, and padded."""
+    kind = make_kind()
+    rows = make_rows(_numbered(kind, 40), (33,) * members, weighted=True)
+    batches = [
+        gather(kind, rows, slice(begin, begin + size)) for begin in range(0, 33, size)
+    ]
+    assert {batch.X.shape[1] % ROW_STEP for batch in batches} == {0}
+    joined = _joined(batches, size)
+    assert torch.equal(joined["X"], joined["target"])
+    for member, r in enumerate(rows):
+        assert joined["X"][member, :33, 0].long().tolist() == r.index.tolist()
+        assert joined["scale"][member, :33, 0].tolist() == r.weight.tolist()
+        assert (joined["scale"][member, 33:] == 0).all()
+
+
+@pytest.mark.parametrize("n_rows", range(1, 26))
+def test_padded_rows(n_rows):
+    """The number of rows is the next multiple of eight."""
+    padded = padded_rows(n_rows)
+    assert padded % 8 == 0
+    assert n_rows <= padded < n_rows + 8
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 4, 5, 9, 10, 15])
+def test_place(n_rows):
+    """Rows fill the batches one after another; what is beyond stays as it is."""
+    values = np.arange(1.0, n_rows + 1)[:, None] * [1.0, 10.0]
+    steps = np.full((3, 8, 2), -1.0)
+    place(steps, values, 5)
+    assert np.array_equal(steps[:, :5].reshape(15, 2)[:n_rows], values)
+    assert (steps[:, :5].reshape(15, 2)[n_rows:] == -1).all()
+    assert (steps[:, 5:] == -1).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -291,24 +351,26 @@ def test_sparse_equals_dense(rng, layout, dtype):
     table = make_table(kind, 40)
     X = np.where(rng.random(table.X.shape) < 0.7, 0, table.X).astype(dtype)
     job = make_job(kind, (30, 21), dropout=0.3)
-    joined = [
-        _joined(
-            _walk(Epochs(replace(job, train=Table(x, table.target))), _generators(2))
-        )
-        for x in (X, layout(X))
-    ]
+    jobs = [on_table(job, x, table.target) for x in (X, layout(X))]
+    joined = [_joined(_walk(Epochs(job), _generators(2))) for job in jobs]
     assert joined[0]["X"].count_nonzero() > 0
-    assert all(_equal(joined[0][name], joined[1][name]) for name in joined[0])
+    assert _equal(*joined)
+    gathered = [gather(kind, job.rows[:1], slice(4, 20)) for job in jobs]
+    assert torch.equal(gathered[0].X, gathered[1].X)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_dtypes(untouched_globals, dtype):
     """Features, weights and masks have the kind's dtype; class indices stay int64."""
-    kind = make_kind(dtype=np.dtype(dtype), loss="categorical_cross_entropy")
+    kind = make_kind(
+        dtype=np.dtype(dtype), loss="categorical_cross_entropy", normalization="batch"
+    )
     job = make_job(kind, (20, 12), weighted=True, dropout=0.5)
-    job = replace(job, train=Table(job.train.X.astype(np.float64), job.train.target))
-    for batch in _walk(Epochs(job), _generators(2)):
-        of_kind = [batch.X, batch.weight, *batch.masks]
+    job = on_table(job, job.rows[0].table.X.astype(np.float64))
+    batches = [*_walk(Epochs(job), _generators(2)), gather(kind, job.rows[:1], _ALL)]
+    for batch in batches:
+        weights = [] if batch.weight is None else [batch.weight]
+        of_kind = [batch.X, batch.scale, *weights, *batch.masks]
         assert {tensor.dtype for tensor in of_kind} == {kind.torch_dtype}
         assert batch.target.dtype == torch.int64
 
@@ -321,7 +383,9 @@ def test_mask_values(dtype):
     masks = _joined(_walk(Epochs(job), _generators(2)))["masks"]
     for member in range(2):
         for layer in range(2):
-            kept = np.asarray(1 / (1 - rates[member][layer]), dtype=dtype)
+            # The rate is drawn in steps of 2**-16.
+            drawn = round(rates[member][layer] * 2**16) / 2**16
+            kept = np.asarray(1 / (1 - drawn), dtype=dtype)
             values = masks[layer][member].unique().tolist()
             assert values == [0.0, float(kept)]
 
@@ -384,12 +448,13 @@ def test_company_changes_nothing(monkeypatch, chunk, batch_size, normalization):
     alone = [Epochs(job.take(np.array([member]))) for member in range(4)]
     own = [_generators(1, member) for member in range(4)]
     for _ in range(3):
-        joined = _joined(_walk(together, generators))
+        joined = _joined(_walk(together, generators), together.batch_size)
         for member, rows in enumerate(job.rows):
-            expected = _joined(_walk(alone[member], own[member]))
+            batches = _walk(alone[member], own[member])
+            expected = _joined(batches, alone[member].batch_size)
             n_rows = len(rows)
             mine = joined["X"][member, :n_rows]
-            assert torch.equal(mine, expected["X"][0])
+            assert torch.equal(mine, expected["X"][0, :n_rows])
             _assert_same_masks(joined, expected, member, n_rows)
     for generator, (other,) in zip(generators, own, strict=True):
         assert generator.bit_generator.state == other.bit_generator.state
@@ -399,34 +464,55 @@ def _assert_same_masks(joined, expected, member, n_rows):
     for layer, mask in enumerate(joined["masks"]):
         alone = expected["masks"][layer] if expected["masks"] else None
         mine = mask[member, :n_rows]
-        assert torch.equal(mine, torch.ones_like(mine) if alone is None else alone[0])
+        expected_mask = torch.ones_like(mine) if alone is None else alone[0, :n_rows]
+        assert torch.equal(mine, expected_mask)
 
 
 def test_batch_is_a_view():
     """A batch of a chunk shares its memory with the chunk."""
-    job = _job((23, 23), weighted=True)
-    feed = Feed(job.kind, job.train, job.rows)
-    chunk = feed.chunk(np.broadcast_to(np.arange(23), (2, 23)))
-    batch = chunk.batch(slice(8, 16))
-    assert torch.equal(batch.X, chunk.X[:, 8:16])
-    for part, whole in (
-        (batch.X, chunk.X),
-        (batch.target, chunk.target),
-        (batch.weight, chunk.weight),
-    ):
-        part.fill_(-1.0)
-        assert (whole[:, 8:16] == -1).all()
+    job = _job((23, 23), weighted=True, normalization="batch", dropout=0.5)
+    (chunk,) = Epochs(job)(_generators(2))
+    batches = chunk.batches()
+    assert len(batches) == 3
+    for step, batch in enumerate(batches):
+        for part, whole in (
+            (batch.X, chunk.X[:, step]),
+            (batch.target, chunk.target[step]),
+            (batch.scale, chunk.scale[step]),
+            (batch.weight, chunk.weight[step]),
+            (batch.masks[1], chunk.masks[1][:, step]),
+        ):
+            part.fill_(-1.0)
+            assert (whole == -1).all()
 
 
 def test_table_stays_as_it_is():
     """Batches are copies: to write into one does not reach the user's table."""
     job = _job((23, 23))
-    before = job.train.X.copy()
-    for _, batch in Epochs(job)(_generators(2)):
-        batch.X.fill_(-1.0)
-        batch.target.fill_(-1.0)
-    assert np.array_equal(job.train.X, before)
-    assert np.array_equal(job.train.target, before)
+    table = job.rows[0].table
+    before = table.X.copy()
+    for chunk in Epochs(job)(_generators(2)):
+        for batch in chunk.batches():
+            batch.X.fill_(-1.0)
+            batch.target.fill_(-1.0)
+    assert np.array_equal(table.X, before)
+    assert np.array_equal(table.target, before)
+
+
+@pytest.mark.parametrize("reuses", [False, True])
+def test_reuse_of_memory(monkeypatch, reuses):
+    """Unless it is reused, what a chunk holds outlives the next one."""
+    monkeypatch.setattr(_feed, "_CHUNK", 1)
+    epochs = Epochs(_job((24, 24)), reuses=reuses)
+    chunks, values = [], []
+    for chunk in epochs(_generators(2)):
+        chunks.append(chunk)
+        values.append(chunk.X.clone())
+    assert len(chunks) == 3
+    is_kept = [
+        torch.equal(chunk.X, value) for chunk, value in zip(chunks, values, strict=True)
+    ]
+    assert is_kept == [not reuses, not reuses, True]
 
 
 def test_global_generators_stay(untouched_globals):

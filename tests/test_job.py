@@ -14,6 +14,7 @@ from helpers import (
     make_job,
     make_kind,
     make_settings,
+    make_table,
     start,
     train,
 )
@@ -118,8 +119,10 @@ def test_fresh_slots(optimizer, normalization):
     kind = make_kind(optimizer=optimizer, normalization=normalization)
     layout = Layout.of(kind.architecture)
     slots = fresh_slots(kind, torch.ones(2, layout.n_columns, dtype=torch.float64))
-    widths = {"weight": layout.n_trained, "member": 1}
-    shapes = {name: (2, widths[w]) for name, w in OPTIMIZERS[optimizer].slots.items()}
+    shapes = {
+        name: (2, layout.n_trained if width is None else width)
+        for name, width in OPTIMIZERS[optimizer].slots.items()
+    }
     assert {name: tuple(slot.shape) for name, slot in slots.items()} == shapes
 
 
@@ -313,9 +316,10 @@ def test_job_take(valid):
         [] if valid is None else [job.held_out[2], job.held_out[0]]
     )
     assert taken.kind is job.kind
-    assert taken.train is job.train
+    assert {id(rows.table) for rows in taken.rows} == {id(job.rows[0].table)}
 
 
 def test_rows():
     """The length of rows is how many there are."""
-    assert len(Rows(np.array([4, 4, 9]))) == 3
+    table = make_table(make_kind())
+    assert len(Rows(table, np.array([4, 4, 9]))) == 3

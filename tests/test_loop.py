@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from helpers import (
     history_of,
     make_job,
     make_kind,
+    on_table,
     plain_forward,
     plain_loss,
     plain_network,
@@ -21,11 +23,9 @@ from helpers import (
     train,
 )
 
-from sknnopt._feed import Epochs, Feed
-from sknnopt._job import Table
+from sknnopt._feed import Epochs
 from sknnopt._layout import Layout
-from sknnopt._network import MemberNetwork
-from sknnopt._scores import evaluate
+from sknnopt._scores import Evaluation
 from sknnopt.activations import ACTIVATIONS
 from sknnopt.losses import LOSSES
 from sknnopt.optimizers import OPTIMIZERS
@@ -215,10 +215,13 @@ def test_dropout():
     generators = duplicate(record.generators)
     network, epochs = trainer.network, Epochs(job)
     for _ in range(3):
-        for _, batch in epochs(generators):
-            raw = plain_forward(network, batch.X[0], [m[0] for m in batch.masks])
+        for batch in chain.from_iterable(c.batches() for c in epochs(generators)):
+            n_rows = int((batch.scale[0] > 0).sum())
+            masks = [mask[0, :n_rows] for mask in batch.masks]
+            raw = plain_forward(network, batch.X[0, :n_rows], masks)
+            target = batch.target[0, :n_rows]
             trainer.optimizer.zero_grad()
-            plain_loss("squared_error", raw, batch.target[0], 0.0).mean().backward()
+            plain_loss("squared_error", raw, target, 0.0).mean().backward()
             trainer.optimizer.param_groups[0]["lr"] = 0.01
             trainer.optimizer.step()
     result, _ = train(job, record)
@@ -231,11 +234,9 @@ def test_sparse_rows(rng):
     from scipy import sparse
 
     job = make_job(make_kind(n_inputs=6), (20, 13))
-    X = np.where(rng.random(job.train.X.shape) < 0.6, 0, job.train.X)
-    results = [
-        train(replace(job, train=Table(x, job.train.target)))[0]
-        for x in (X, sparse.csr_matrix(X))
-    ]
+    X = job.rows[0].table.X
+    X = np.where(rng.random(X.shape) < 0.6, 0, X)
+    results = [train(on_table(job, x))[0] for x in (X, sparse.csr_matrix(X))]
     assert torch.equal(results[0].weights, results[1].weights)
 
 
@@ -318,7 +319,7 @@ class Recorder:
 
     def begin(self, batch):
         """Note how many rows there are."""
-        self.rows.append(batch.X.shape[1])
+        self.rows.append(int((batch.scale[0] > 0).sum()))
 
     def gradient(self, gradient, batch):
         """Scale the gradient and keep a copy."""
@@ -332,10 +333,12 @@ class Recorder:
 
 def _norms(gradient, layout):
     """Return the norms of the network's gradient and of each layer's, by name."""
-    norms = {"gradient_norm": torch.linalg.vector_norm(gradient)}
+    parts = [(s.layer, s.view(gradient[None]).flatten()) for s in layout.trained]
+    whole = torch.cat([part for _, part in parts])
+    norms = {"gradient_norm": torch.linalg.vector_norm(whole)}
     for layer in range(3):
-        parts = [gradient[s.columns] for s in layout.trained if s.layer == layer]
-        norms[f"gradient_norm_{layer}"] = torch.linalg.vector_norm(torch.cat(parts))
+        own = [part for of_layer, part in parts if of_layer == layer]
+        norms[f"gradient_norm_{layer}"] = torch.linalg.vector_norm(torch.cat(own))
     return {name: norm.item() for name, norm in norms.items()}
 
 
@@ -348,7 +351,7 @@ def test_gradient_norms(monitor, normalization):
     job = make_job(
         kind, sizes, l1=0.01, l2=0.01, clip_norm=0.01, clip_value=0.1, max_epochs=2
     )
-    recorder, layout = Recorder(), Layout.of(kind.architecture)
+    recorder, layout = Recorder(), kind.layout
     _, history = train(job, hooks=recorder)
     for epoch, line in enumerate(history):
         for member, n_steps in enumerate((3, 2, 1)):
@@ -365,10 +368,8 @@ def test_train_score():
     kind = make_kind(monitor="full")
     job = make_job(kind, (20, 13), max_epochs=1)
     result, history = train(job)
-    module = MemberNetwork(kind.architecture, result.weights)
-    feed = Feed(kind, job.train, job.rows)
     nothing = torch.zeros((2, 1, 1), dtype=torch.float64)
-    _, score = evaluate(module, feed, kind.loss, nothing)
+    _, score = Evaluation(kind, job.rows, nothing)(result.padded(kind).weights)
     assert history[-1]["train_score"].tolist() == score.tolist()
 
 
@@ -381,7 +382,8 @@ def test_train_loss_of_a_standstill(weighted):
     _, history = train(job, duplicate(record))
     for member, rows in enumerate(job.rows):
         network = plain_network(kind.architecture, record.weights[member])
-        X, y = (torch.tensor(a[rows.index]) for a in (job.train.X, job.train.target))
+        table = rows.table
+        X, y = (torch.tensor(a[rows.index]) for a in (table.X, table.target))
         with torch.no_grad():
             losses = plain_loss(kind.loss, network(X), y, 0.0).numpy()
         expected = np.average(losses, weights=rows.weight)
@@ -401,8 +403,11 @@ def test_hooks_only_look():
     result, history = train(job, duplicate(record), recorder)
     assert torch.equal(result.weights, expected.weights)
     assert recorder.rows == [8, 8, 4] * 3
-    losses = torch.stack(recorder.losses).view(3, 3, 2).sum(1).numpy()
-    for line, sums in zip(history, losses, strict=True):
+    # Mean losses of the steps, times their rows, add up to the epoch's.
+    losses = torch.stack(recorder.losses).view(3, 3, 2).numpy()
+    n_rows = [[8, 8], [8, 5], [4, 0]]
+    for line, steps in zip(history, losses, strict=True):
+        sums = (steps * n_rows).sum(0)
         np.testing.assert_allclose(line["train_loss"] * [20, 13], sums, rtol=1e-12)
 
 

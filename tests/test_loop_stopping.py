@@ -14,16 +14,15 @@ from helpers import (
     history_of,
     make_job,
     make_kind,
+    on_table,
     start,
     take_member,
     train,
 )
 
-from sknnopt._feed import Feed
-from sknnopt._job import Table, fresh_slots
+from sknnopt._job import fresh_slots
 from sknnopt._loop import Loop
-from sknnopt._network import MemberNetwork
-from sknnopt._scores import evaluate
+from sknnopt._scores import Evaluation
 from sknnopt.optimizers import OPTIMIZERS
 
 DTYPES = [np.float32, np.float64]
@@ -98,7 +97,7 @@ def test_best_weights(sizes):
     goes_on = True
     while goes_on:
         line = loop.epoch()
-        after.append(loop.record.weights.clone())
+        after.append(loop.record.compact(kind).weights)
         goes_on = loop.settle(line)
     result = loop.result()
     for member in range(3):
@@ -108,11 +107,9 @@ def test_best_weights(sizes):
         assert result.best_loss[member] == losses[best]
         assert torch.equal(result.weights[member], after[best][member])
         assert best < 24
-    module = MemberNetwork(kind.architecture, result.weights)
-    feed = Feed(kind, job.valid, job.held_out)
     nothing = torch.zeros((3, 1, 1), dtype=torch.float64)
-    again, _ = evaluate(module, feed, kind.loss, nothing)
-    np.testing.assert_allclose(again.numpy(), result.best_loss, rtol=1e-12)
+    again, _ = Evaluation(kind, job.held_out, nothing)(result.padded(kind).weights)
+    np.testing.assert_allclose(again, result.best_loss, rtol=1e-12)
 
 
 def test_last_weights_without_early_stopping():
@@ -121,7 +118,7 @@ def test_last_weights_without_early_stopping():
     loop = Loop(job, start(job))
     for _ in range(10):
         line = loop.epoch()
-        last = loop.record.weights.clone()
+        last = loop.record.compact(job.kind).weights
         loop.settle(line)
     assert torch.equal(loop.result().weights, last)
 
@@ -342,11 +339,11 @@ def test_last_finite_weights(restore_best):
     valid = (6,) if restore_best else None
     job = make_job(kind, valid=valid, learning_rate=30.0, max_epochs=200)
     loop = Loop(job, start(job))
-    after = [loop.record.weights.clone()]
+    after = [loop.record.compact(kind).weights]
     goes_on = True
     while goes_on:
         line = loop.epoch()
-        after.append(loop.record.weights.clone())
+        after.append(loop.record.compact(kind).weights)
         goes_on = loop.settle(line)
     result = loop.result()
     assert result.diverged.tolist() == [True]
@@ -368,7 +365,7 @@ def test_divergence_from_the_start(restore_best):
     """If already the first epoch fails, the initial weights are kept."""
     kind = make_kind(restore_best=restore_best)
     job = make_job(kind, valid=(6,))
-    job = replace(job, train=Table(job.train.X, job.train.target * 1e300))
+    job = on_table(job, target=job.rows[0].table.target * 1e300)
     record = start(job)
     first = record.weights.clone()
     result, history = train(job, record)
@@ -390,8 +387,8 @@ def test_huge_features(normalization, dtype):
         dtype=np.dtype(dtype),
     )
     job = make_job(kind, (20, 20), learning_rate=0.1, max_epochs=5)
-    huge = job.train.X * (np.finfo(dtype).max / 1e2)
-    result, _ = train(replace(job, train=Table(huge, job.train.target)))
+    huge = job.rows[0].table.X * (np.finfo(dtype).max / 1e2)
+    result, _ = train(on_table(job, huge))
     assert result.weights.isfinite().all()
     assert all(slot.isfinite().all() for slot in result.slots.values())
     # Layer normalization makes moderate numbers of them.
@@ -401,7 +398,8 @@ def test_huge_features(normalization, dtype):
 def test_divergence_on_held_out_rows():
     """A validation loss that is not finite is a divergence too."""
     job = make_job(make_kind(restore_best=True), valid=(6,))
-    job = replace(job, valid=Table(job.valid.X, job.valid.target * 1e300))
+    huge = job.rows[0].table.target * 1e300
+    job = on_table(job, target=huge, parts=["held_out"])
     record = start(job)
     first = record.weights.clone()
     result, history = train(job, record)

@@ -212,3 +212,96 @@ def test_members_are_independent(name, dtype):
         alone, its_gradient = run(slice(member, member + 1))
         assert torch.equal(alone[0], value[member])
         assert torch.equal(its_gradient[0], gradient[member])
+
+
+def _slope(name, raw, target, parameter):
+    """Return the gradient as training takes it, from the prepared target."""
+    option = LOSSES[name]
+    return option.gradient(raw, option.prepare(target, parameter), parameter)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n_outputs", [1, 2, 4, 17])
+@pytest.mark.parametrize("name", LOSSES)
+def test_analytic_gradient(name, n_outputs, dtype):
+    """It is autograd's, each member with its own parameter, and reads only."""
+    data = _data(name, n_outputs)
+    raw, target, parameter = (t.to(dtype) if t.is_floating_point() else t for t in data)
+    before = [t.clone() for t in (raw, target, parameter)]
+    leaf = raw.clone().requires_grad_()
+    value = LOSSES[name].make(leaf, target, parameter)
+    (expected,) = torch.autograd.grad(value.sum(), leaf)
+    slope = _slope(name, raw, target, parameter)
+    assert slope.shape == raw.shape
+    assert slope.dtype == dtype
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+    torch.testing.assert_close(slope, expected, rtol=tolerance, atol=tolerance)
+    for tensor, old in zip((raw, target, parameter), before, strict=True):
+        assert torch.equal(tensor, old)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradient_is_new(name):
+    """The gradient shares no memory with what it was made of, and so may be changed."""
+    raw, target, parameter = _data(name, 3)
+    prepared = LOSSES[name].prepare(target, parameter)
+    slope = LOSSES[name].gradient(raw, prepared, parameter)
+    kept = slope.clone(), prepared.clone(), raw.clone()
+    slope.fill_(7.0)
+    assert torch.equal(prepared, kept[1])
+    assert torch.equal(raw, kept[2])
+    assert torch.equal(LOSSES[name].gradient(raw, prepared, parameter), kept[0])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_preparation_of_many_batches(name):
+    """What is prepared for many batches at once is what each would have alone."""
+    option = LOSSES[name]
+    raw, target, parameter = _data(name, 3)
+    steps = torch.stack([target, target.flip(1), target.roll(1, 1)])
+    prepared = option.prepare(steps, parameter)
+    for step, own in zip(prepared, steps, strict=True):
+        assert torch.equal(step, option.prepare(own, parameter))
+        result = option.gradient(raw, step, parameter)
+        assert torch.equal(result, _slope(name, raw, own, parameter))
+
+
+@pytest.mark.parametrize("name", sorted(set(REGRESSION) - {"poisson"}))
+def test_gradient_of_a_hit(name):
+    """Where a raw output is the target itself, no error pulls, quantiles apart."""
+    _, target, parameter = _data(name, 3)
+    slope = _slope(name, target.clone(), target, parameter)
+    expected = (0.5 - parameter) / 3 if name == "quantile" else torch.zeros(1)
+    torch.testing.assert_close(slope, expected.expand_as(slope).to(slope))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", LOSSES)
+def test_extreme_outputs_of_the_gradient(name, dtype):
+    """Raw outputs of 10,000 on either side have autograd's gradient, mostly finite."""
+    raw, target, parameter = _data(name, 2)
+    raw = (raw.sign() * 1e4).to(dtype)
+    parameter = parameter.to(dtype)
+    target = target.to(dtype) if target.is_floating_point() else target
+    leaf = raw.clone().requires_grad_()
+    value = LOSSES[name].make(leaf, target, parameter)
+    (expected,) = torch.autograd.grad(value.sum(), leaf)
+    slope = _slope(name, raw, target, parameter)
+    torch.testing.assert_close(slope, expected, rtol=1e-6, atol=1e-6)
+    assert slope.isfinite().all() or name == "poisson"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n_outputs", [1, 2, 3, 5, 17])
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_are_independent(name, n_outputs, dtype):
+    """Losses and gradients of a member among many are those alone, bit for bit."""
+    data = _data(name, n_outputs)
+    many = [t.repeat(20, *[1] * (t.ndim - 1)) for t in data]
+    many = [t.to(dtype) if t.is_floating_point() else t for t in many]
+    many[0] += torch.linspace(0, 1, len(many[0]), dtype=dtype)[:, None, None]
+    losses, slopes = LOSSES[name].make(*many), _slope(name, *many)
+    for member in (0, 1, 30, 59):
+        one = [t[member : member + 1].clone() for t in many]
+        assert torch.equal(LOSSES[name].make(*one)[0], losses[member])
+        assert torch.equal(_slope(name, *one)[0], slopes[member])

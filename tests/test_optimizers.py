@@ -200,15 +200,15 @@ def test_single_precision(name):
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_gradient_and_slots(name, nesterov):
-    """A rule leaves the gradient as it is and updates its slots in place."""
+    """A rule returns direction and factor, and updates its slots in place."""
     gradient = _start()
-    before = gradient.clone()
     slots = initial_slots(name, gradient)
     states = dict(slots)
     values = {slot: state.clone() for slot, state in slots.items()}
     option = OPTIMIZERS[name]
-    option.make(gradient, slots, _column(MOMENTA), nesterov)
-    assert torch.equal(gradient, before)
+    direction, factor = option.make(gradient, slots, _column(MOMENTA), nesterov)
+    assert direction.shape == (M, P)
+    assert factor is None or factor.shape == (M, 1)
     for slot, state in states.items():
         assert slots[slot] is state
         assert not torch.equal(state, values[slot])
@@ -223,7 +223,7 @@ def test_initial_slots(name, dtype):
     assert set(slots) == set(option.slots)
     assert set(option.initial) <= set(slots)
     for slot, state in slots.items():
-        width = {"weight": P, "member": 1}[option.slots[slot]]
+        width = P if option.slots[slot] is None else option.slots[slot]
         assert state.shape == (M, width)
         assert state.dtype == dtype
         assert (state == option.initial.get(slot, 0.0)).all()
@@ -235,3 +235,32 @@ def test_momentum_is_read_by_sgd_only(name):
     nan = [float("nan")] * M
     assert _run(name, _start(), momenta=nan).isfinite().all()
     assert not _run("sgd", _start(), momenta=nan).isfinite().any()
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_columns_at_rest(name, dtype, nesterov):
+    """Where gradients are zero from the start, weights stay, and gradients stay zero.
+
+    Padding is not written anew in every step: what a rule leaves there is read again.
+    """
+    weights = _start(dtype)
+    rest = torch.arange(P) % 3 == 0
+    slots, first = initial_slots(name, weights), weights.clone()
+    gradient = torch.zeros_like(weights)
+    for step in range(4):
+        gradient[:, ~rest] = _start(dtype)[:, ~rest] + step
+        update(
+            name,
+            weights,
+            gradient,
+            slots,
+            learning_rate=_column(RATES, dtype),
+            weight_decay=None,
+            momentum=_column(MOMENTA, dtype),
+            nesterov=nesterov,
+        )
+        assert (gradient[:, rest] == 0).all()
+    assert torch.equal(weights[:, rest], first[:, rest])
+    assert not torch.equal(weights, first)

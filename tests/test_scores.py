@@ -8,12 +8,10 @@ import torch
 from helpers import LOSS_PARAMETERS, make_kind, make_rows, make_table, plain_loss
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 
-from sknnopt import _feed
-from sknnopt._feed import Feed
+from sknnopt import _scores
 from sknnopt._job import Record, Rows, Table
-from sknnopt._layout import Layout
 from sknnopt._network import MemberNetwork
-from sknnopt._scores import evaluate
+from sknnopt._scores import Evaluation
 from sknnopt.losses import LOSSES
 
 CLASSIFICATION = [n for n, option in LOSSES.items() if option.task == "classification"]
@@ -27,19 +25,21 @@ class Case:
     def __init__(self, loss, sizes=(30, 12, 25), *, weighted=False, **changes):
         self.kind = make_kind(loss=loss, **changes)
         self.table = make_table(self.kind, 40)
-        self.rows = make_rows(40, sizes, weighted=weighted)
+        self.rows = make_rows(self.table, sizes, weighted=weighted)
         names = ["xavier_normal"] * 3
-        record = Record.start(self.kind, names, 1.0, range(len(sizes)))
-        self.module = MemberNetwork(self.kind.architecture, record.weights)
+        self.record = Record.start(self.kind, names, 1.0, range(len(sizes)))
+        self.module = MemberNetwork(self.kind.architecture, self.record.weights)
         self.parameter = LOSS_PARAMETERS.get(loss, 0.0)
+
+    def evaluation(self):
+        """Return the measurement of the members on their rows."""
+        shape = (len(self.rows), 1, 1)
+        parameter = torch.full(shape, self.parameter, dtype=self.kind.torch_dtype)
+        return Evaluation(self.kind, self.rows, parameter)
 
     def evaluate(self):
         """Return loss and score of every member as arrays."""
-        shape = (len(self.rows), 1, 1)
-        parameter = torch.full(shape, self.parameter, dtype=self.kind.torch_dtype)
-        feed = Feed(self.kind, self.table, self.rows)
-        result = evaluate(self.module, feed, self.kind.loss, parameter)
-        return [part.numpy() for part in result]
+        return self.evaluation()(self.record.padded(self.kind).weights)
 
     @torch.no_grad()
     def members(self):
@@ -149,9 +149,10 @@ def _all_outputs(case, value):
 def test_single_row():
     """A single row has no variance to explain: 0, or 1 where it is hit exactly."""
     case = Case("squared_error")
-    case.rows = [Rows(np.array([3]))] * 3
+    case.rows = [Rows(case.table, np.array([3]))] * 3
     assert case.evaluate()[1].tolist() == [0.0] * 3
-    case.table = Table(case.table.X, np.full_like(case.table.target, 0.5))
+    table = Table(case.table.X, np.full_like(case.table.target, 0.5))
+    case.rows = [Rows(table, np.array([3]))] * 3
     _all_outputs(case, 0.5)
     assert case.evaluate()[1].tolist() == [1.0] * 3
 
@@ -166,31 +167,63 @@ def test_undecided():
         assert scores[member] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("kept", [0, 1 << 22])
 @pytest.mark.parametrize("chunk", [1, 50, 100])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_chunks(monkeypatch, loss, weighted, chunk):
-    """Measured in small chunks, losses and scores are the same."""
+def test_chunks(monkeypatch, loss, weighted, chunk, kept):
+    """Measured in small chunks, kept or not, losses and scores are the same."""
     case = Case(loss, weighted=weighted)
     whole = case.evaluate()
-    monkeypatch.setattr(_feed, "_MEASURED_CHUNK", chunk)
-    feed = Feed(case.kind, case.table, case.rows)
-    assert len(list(feed.in_order())) > 1
-    np.testing.assert_allclose(case.evaluate(), whole, rtol=1e-12)
+    monkeypatch.setattr(_scores, "_CHUNK", chunk)
+    monkeypatch.setattr(_scores, "_KEPT", kept)
+    n_gathered = []
+    gather = _scores.gather
+
+    def counted(kind, rows, part):
+        n_gathered.append(part.stop - part.start)
+        return gather(kind, rows, part)
+
+    monkeypatch.setattr(_scores, "gather", counted)
+    evaluation = case.evaluation()
+    for _ in range(2):
+        again = evaluation(case.record.padded(case.kind).weights)
+        np.testing.assert_allclose(again, whole, rtol=1e-12)
+    # Members of other lengths are measured apart: 30, 12 and 25 rows.
+    size = max(1, chunk // 5)
+    n_parts = sum(-(-n_rows // size) for n_rows in (30, 12, 25))
+    is_regression = LOSSES[loss].task == "regression"
+    n_walks = 1 if kept else 2 + is_regression
+    assert set(n_gathered) == {size}
+    assert len(n_gathered) == n_parts * n_walks
+
+
+def test_parts_do_not_depend_on_company(monkeypatch):
+    """A member's rows are summed in the same parts alone and beside others."""
+    monkeypatch.setattr(_scores, "_CHUNK", 35)
+    alone = Case("squared_error", (30,), weighted=True)
+    losses, scores = alone.evaluate()
+    beside = Case("squared_error", (30,) * 7, weighted=True)
+    beside.rows[0], beside.table = alone.rows[0], alone.table
+    own_losses, own_scores = beside.evaluate()
+    assert own_losses[0] == losses[0]
+    assert own_scores[0] == scores[0]
 
 
 @pytest.mark.parametrize("normalization", ["batch", "layer"])
 def test_as_they_would_predict(normalization):
-    """Networks are measured in evaluation mode and change in nothing."""
+    """Networks are measured by their running statistics and change in nothing."""
     case = Case("squared_error", normalization=normalization)
-    n_columns = Layout.of(case.kind.architecture).n_columns
-    before = {name: t.clone() for name, t in case.module.state_dict().items()}
-    assert sum(t[0].numel() for t in before.values()) == n_columns
-    case.module.train()
-    _, scores = case.evaluate()
-    assert not case.module.training
-    after = case.module.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
+    weights = case.record.padded(case.kind).weights
+    generator = torch.Generator().manual_seed(0)
+    weights += 0.1 * torch.rand(weights.shape, generator=generator).double()
+    padding = np.ones(weights.shape[1], dtype=bool)
+    padding[case.kind.layout.index] = False
+    weights[:, padding] = 0.0
+    case.record.weights[:] = weights[:, case.kind.layout.index]
+    before = weights.clone()
+    _, scores = case.evaluation()(weights)
+    assert torch.equal(weights, before)
     expected = [_score("squared_error", *member) for member in case.members()]
     np.testing.assert_allclose(scores, expected, rtol=1e-12)
 
@@ -202,5 +235,6 @@ def test_single_precision(loss, untouched_globals):
         Case(loss, dtype=np.dtype(dtype)).evaluate()
         for dtype in (np.float64, np.float32)
     )
-    assert {part.dtype for part in single} == {np.dtype(np.float32)}
+    for part in single:
+        assert np.array_equal(part, part.astype(np.float32))
     np.testing.assert_allclose(single, double, rtol=1e-4, atol=1e-5)
