@@ -9,7 +9,6 @@ from skorch.callbacks import Callback, LRScheduler, ParamMapper
 from torch import Tensor
 
 from sknnopt._feed import Batch
-from sknnopt._layout import Layout
 
 #: Callbacks of skorch that cannot work on networks whose tensors are views of one
 #: matrix, which is updated whole.
@@ -63,7 +62,7 @@ class CallbackHooks:
         self._begin = _overriding(net, "on_batch_begin")
         self._gradient = _overriding(net, "on_grad_computed")
         self._end = _overriding(net, "on_batch_end")
-        self._segments = Layout.of(net.kind.architecture).trained
+        self._segments = net.kind.layout.trained
         self.any = bool(self._begin or self._gradient or self._end)
 
     def begin(self, batch: Batch) -> None:

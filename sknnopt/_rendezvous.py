@@ -54,7 +54,7 @@ TASK_PATIENCE = 30.0
 _LOOK_AGAIN = 0.01
 #: Seconds given to cancelled tasks to end before a call or the interpreter ends.
 ENDING_SECONDS = 0.5
-#: Seconds beyond, given to a cancelled round.
+#: Seconds after that, given to a cancelled round.
 ROUND_SECONDS = 1.5
 
 #: Gives one outcome per payload; an exception is raised in the payload's task. Its
@@ -120,10 +120,11 @@ class Rendezvous:
         must not be in a numerical library when the interpreter is taken down.
         """
         begun = [self._in[s] for s in State if s not in (State.QUEUED, State.DONE)]
-        now = time.monotonic()
-        while any(begun) and time.monotonic() < now + seconds:
+        deadline = time.monotonic() + seconds
+        while any(begun) and time.monotonic() < deadline:
             time.sleep(0.002)
-        while self._is_processing and time.monotonic() < now + seconds + ROUND_SECONDS:
+        deadline = time.monotonic() + ROUND_SECONDS
+        while self._is_processing and time.monotonic() < deadline:
             time.sleep(0.002)
         return not any(begun)
 

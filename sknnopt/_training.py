@@ -63,21 +63,30 @@ class MemberOptimizer:
     ----------
     record : Record
         The run's state.
+    kind : Kind
+        What the networks share.
     """
 
-    def __init__(self, record: Record) -> None:
-        self.record = record
+    def __init__(self, record: Record, kind: Kind) -> None:
+        self.record, self._kind = record, kind
         #: As in torch, for callbacks that read the learning rate.
         self.param_groups: list[dict[str, Any]] = [{"lr": np.nan}]
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the optimizer's memory, ``(members, ...)`` each."""
-        return dict(self.record.slots)
+        is_padded = self.record.weights.shape[1] == self._kind.layout.n_columns
+        return (self.record.compact(self._kind) if is_padded else self.record).slots
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Copy ``state`` over the optimizer's memory."""
+        places = self._kind.layout.index
         for name, slot in self.record.slots.items():
-            slot.copy_(state[name])
+            given = state[name]
+            if given.shape == slot.shape:
+                slot.copy_(given)
+            else:
+                # In training there is padding between the numbers.
+                slot[:, torch.from_numpy(places[: given.shape[1]])] = given
 
 
 class MemberNet(NeuralNet):
@@ -175,7 +184,7 @@ class MemberNet(NeuralNet):
 
     def initialize_optimizer(self, triggered_directly: Any = None) -> MemberNet:
         """Make ``optimizer_``."""
-        self.optimizer_ = MemberOptimizer(self.record)
+        self.optimizer_ = MemberOptimizer(self.record, self.kind)
         return self
 
     def initialize_callbacks(self) -> MemberNet:

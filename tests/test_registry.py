@@ -38,7 +38,8 @@ def _direct(name, option):
     gradient = torch.ones((2, 3), dtype=torch.float64)
     column = torch.zeros((2, 1), dtype=torch.float64)
     slots = initial_slots(name, gradient)
-    return option.make(gradient, slots, column, False).shape == (2, 3)
+    direction, factor = option.make(gradient, slots, column, False)
+    return direction.shape == (2, 3) and (factor is None or factor.shape == (2, 1))
 
 
 def _schedule(name, option):
