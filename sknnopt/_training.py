@@ -313,7 +313,8 @@ class MemberNet(NeuralNet):
 
     def _datasets(self, job: Job) -> dict[str, Dataset | None]:
         """Return the first member's rows as callbacks expect to receive them."""
-        if not self.callbacks_:
+        # A bar has no use for them, and they are copies.
+        if all(isinstance(each, ProgressCallback) for _, each in self.callbacks_):
             return {"dataset_train": None, "dataset_valid": None}
         train = _dataset(job.rows[0])
         valid = _dataset(job.held_out[0]) if job.held_out else None
