@@ -44,7 +44,7 @@ ADADELTA_EPSILON = 1e-6
 
 Slots = dict[str, Tensor]
 #: What a rule returns: the direction, and each member's factor on it.
-Direction = tuple[Tensor, Tensor | None]
+_Direction = tuple[Tensor, Tensor | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +213,7 @@ def _root(square: Tensor, out: Tensor | None = None) -> Tensor:
 
 def _adam(
     gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool
-) -> Direction:
+) -> _Direction:
     """Mean over root of mean square, both corrected for their bias c1 and c2."""
     mean = slots["mean"].lerp_(gradient, 1.0 - ADAM_BETA_1)
     denominator = _root_of_average(slots["square"], gradient, 1.0 - ADAM_BETA_2)
@@ -226,7 +226,7 @@ def _adam(
 
 def _nadam(
     gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool
-) -> Direction:
+) -> _Direction:
     """Adam whose first moment looks one step ahead along a warmed-up momentum."""
     decay = NADAM_DECAY_BASE**NADAM_MOMENTUM_DECAY
     power = slots["momentum_power"].mul_(decay)
@@ -244,7 +244,7 @@ def _nadam(
 
 def _rmsprop(
     gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool
-) -> Direction:
+) -> _Direction:
     """Gradient over the root of its running mean square."""
     square = _average_square(slots["square"], gradient, 1.0 - RMSPROP_ALPHA)
     return gradient.div_(_root(square).add_(RMSPROP_EPSILON)), None
@@ -252,7 +252,7 @@ def _rmsprop(
 
 def _adagrad(
     gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool
-) -> Direction:
+) -> _Direction:
     """Gradient over the root of the sum of its squares so far."""
     square = slots["square_sum"].addcmul_(gradient, gradient)
     return gradient.div_(_root(square).add_(ADAGRAD_EPSILON)), None
@@ -260,7 +260,7 @@ def _adagrad(
 
 def _adadelta(
     gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool
-) -> Direction:
+) -> _Direction:
     """Gradient times RMS of past directions over RMS of gradients."""
     square = _average_square(slots["square"], gradient, 1.0 - ADADELTA_RHO)
     past = slots["square_direction"]
@@ -270,7 +270,9 @@ def _adadelta(
     return direction, None
 
 
-def _sgd(gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool) -> Direction:
+def _sgd(
+    gradient: Tensor, slots: Slots, momentum: Tensor, nesterov: bool
+) -> _Direction:
     """Velocity u = momentum u + g; with Nesterov's look-ahead, g + momentum u."""
     velocity = slots["velocity"].mul_(momentum).add_(gradient)
     if nesterov:
