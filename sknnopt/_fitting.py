@@ -7,6 +7,7 @@ estimator itself writes its own state.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -136,8 +137,7 @@ def train(
     """
     check_device(estimator.device)
     with (
-        # Fits that train together have no threads of their own.
-        n_torch_threads(None if _is_gathered(estimator) else estimator.n_threads),
+        _threads_of(estimator),
         plain_mode(estimator.device, gradient=False),
     ):
         # A run that goes on has its generators: no seed is drawn.
@@ -170,6 +170,18 @@ def _run(estimator: Any, job: Job, record: Record, fold_seed: int) -> Trained:
         folds = Folds(fold_seed, [rows.index for rows in job.rows])
     parameter = float(job.settings.loss_parameter[0])
     return Trained(job.kind, record.to_arrays(), lines, parameter, folds)
+
+
+def _threads_of(estimator: Any) -> AbstractContextManager[None]:
+    """Return the context in which a fit computes."""
+    # Fits that train together have no threads of their own.
+    if _is_gathered(estimator):
+        return n_torch_threads(None)
+    if estimator.n_threads is None:
+        # Matrices are numpy's, and keep their threads. Those of torch would wait for
+        # each other's, which can take many times as long as the work.
+        return n_torch_threads(1, matrices=False)
+    return n_torch_threads(estimator.n_threads)
 
 
 def _is_gathered(estimator: Any) -> bool:

@@ -33,7 +33,7 @@ _of_thread = _OfThread()
 
 
 @contextmanager
-def n_torch_threads(n_threads: int | None) -> Iterator[None]:
+def n_torch_threads(n_threads: int | None, *, matrices: bool = True) -> Iterator[None]:
     """Run the block with ``n_threads`` threads.
 
     Parameters
@@ -41,6 +41,8 @@ def n_torch_threads(n_threads: int | None) -> Iterator[None]:
     n_threads : int or None
         None: the number is left alone, and this fit is not counted. Where fits ask
         for different numbers at a time, the latest to begin decides.
+    matrices : bool, default=True
+        Whether numpy's library for matrices has that number too.
 
     Yields
     ------
@@ -50,14 +52,14 @@ def n_torch_threads(n_threads: int | None) -> Iterator[None]:
     if n_threads is None:
         yield
         return
-    _enter(int(n_threads))
+    _enter(int(n_threads), matrices=matrices)
     try:
         yield
     finally:
         _leave()
 
 
-def _enter(n_threads: int) -> None:
+def _enter(n_threads: int, *, matrices: bool) -> None:
     global _users, _original, _in_force
     with _lock:
         found = torch.get_num_threads()
@@ -72,7 +74,7 @@ def _enter(n_threads: int) -> None:
         _of_thread.depth += 1
         _in_force = n_threads
         torch.set_num_threads(n_threads)
-        for library in _libraries():
+        for library in _libraries() if matrices else ():
             library.set_num_threads(n_threads)
 
 
