@@ -180,6 +180,7 @@ class Epochs:
         self._kept: Chunk | None = None
         self._members = [_Member(rows, self.batch_size) for rows in job.rows]
         self._is_weighted = any(rows.weight is not None for rows in job.rows)
+        self._paddings: dict[bytes, Tensor | None] = {}
         self._weights: dict[bytes, tuple[Tensor, Tensor]] = {}
         self._arrays: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -207,6 +208,27 @@ class Epochs:
             if self._is_static:
                 self._kept = chunk
             yield chunk
+
+    def padding(self, step: int) -> Tensor | None:
+        """Return where a step's batch holds no row.
+
+        Parameters
+        ----------
+        step : int
+            Its number in the epoch.
+
+        Returns
+        -------
+        Tensor of bool, (members, rows, 1), or None
+            None if all rows count.
+        """
+        counts = self.rows_of_step[step]
+        key = counts.tobytes()
+        if key not in self._paddings:
+            beyond = np.arange(self.padded_size) >= counts[:, None]
+            where = _tensor(beyond[..., None], self.kind)
+            self._paddings[key] = where if beyond.any() else None
+        return self._paddings[key]
 
     def _chunk(self, first: int, generators: Sequence[np.random.Generator]) -> Chunk:
         n_steps = min(self._steps_in_chunk, len(self.rows_of_step) - first)

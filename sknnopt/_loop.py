@@ -249,6 +249,9 @@ class Loop:
         if hooks is not None:
             hooks.begin(batch)
         raw.copy_(self._passes.forward(batch.X, batch.masks, batch.weight))
+        if (padding := self.epochs.padding(step)) is not None:
+            # Out of anyone's control they may overflow, and infinity times zero is NaN.
+            raw.masked_fill_(padding, 0.0)
         slope = self._loss.gradient(raw, prepared, self._parameter)
         self._passes.backward(slope, batch.scale)
         if self._l1 is not None:
@@ -442,7 +445,8 @@ class _Norms:
         norms = torch.cat([norm, *layers], 1)
         wanted = self.n_steps > step if self.monitor == "full" else self._is_last(step)
         if not wanted.all():
-            norms = norms * torch.from_numpy(wanted[:, None]).to(norms)
+            unwanted = torch.from_numpy(~wanted[:, None]).to(norms.device)
+            norms.masked_fill_(unwanted, 0.0)
         self._sum = norms if self._sum is None else self._sum + norms
         return norm
 

@@ -126,6 +126,8 @@ class _Group:
 
     def _parts(self, raw: Tensor, batch: Batch) -> list[Tensor]:
         """Sum over rows: loss, weight, error and reference."""
+        # Rows that do not count may overflow, and infinity times zero is NaN.
+        raw = raw.masked_fill(batch.scale == 0, 0.0)
         option = LOSSES[self.kind.loss]
         losses = option.make(raw, batch.target, self._parameter)
         if self._centre is None:

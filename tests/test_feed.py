@@ -234,6 +234,21 @@ def test_padding_has_no_weight(weighted, batch_size):
             assert (weight[n_rows[member] :] == 0).all()
 
 
+@pytest.mark.parametrize("batch_size", [5, 8, 16, 100])
+def test_padding(batch_size):
+    """Padding is known step by step, and None where all rows count."""
+    epochs = Epochs(_job((24, 9, 16), batch_size=batch_size))
+    for step, counts in enumerate(epochs.rows_of_step):
+        padding = epochs.padding(step)
+        if (counts == epochs.padded_size).all():
+            assert padding is None
+            continue
+        assert padding.shape == (3, epochs.padded_size, 1)
+        for member, n_rows in enumerate(counts):
+            assert not padding[member, :n_rows].any()
+            assert padding[member, n_rows:].all()
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_scale(weighted):
     """A row's loss is scaled by its weight over rows of the batch times mean weight."""

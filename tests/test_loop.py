@@ -11,6 +11,7 @@ import torch
 from helpers import (
     TORCH_OPTIMIZERS,
     PlainTrainer,
+    assert_same_member,
     duplicate,
     history_of,
     make_job,
@@ -20,6 +21,7 @@ from helpers import (
     plain_loss,
     plain_network,
     start,
+    take_member,
     train,
 )
 
@@ -240,6 +242,51 @@ def test_sparse_rows(rng):
     X = np.where(rng.random(X.shape) < 0.6, 0, X)
     results = [train(on_table(job, x))[0] for x in (X, sparse.csr_matrix(X))]
     assert torch.equal(results[0].weights, results[1].weights)
+
+
+def test_padding_beyond_reach():
+    """Rows of padding have no say, even where the answer to them overflows."""
+    kind = make_kind(loss="poisson", hidden=(), n_inputs=1, n_outputs=1)
+    job = make_job(kind, (20, 13), valid=(11, 5), learning_rate=1e-4)
+    table = job.rows[0].table
+    job = on_table(job, 100.0 + 0.1 * table.X)
+    record = start(job)
+    # About zero for all rows; at a row of zeros the exponential is infinite.
+    record.weights[:] = torch.tensor([-8.0, 800.0], dtype=torch.float64)
+    result, history, _ = _compare(job, record)
+    assert not result.diverged.any()
+    assert np.isfinite([line["valid_loss"] for line in history]).all()
+    assert np.isfinite([line["valid_score"] for line in history]).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("monitor", ["off", "light", "full"])
+def test_idle_members_do_not_overflow(monitor, dtype):
+    """Normalized networks stay finite in steps that have one of their rows, or none."""
+    kind = make_kind(
+        loss="poisson",
+        hidden=(5,),
+        activations="relu",
+        normalization="batch",
+        dtype=np.dtype(dtype),
+        monitor=monitor,
+    )
+    # In its last step the first has one row, the second none.
+    job = make_job(kind, (17, 8), learning_rate=1e-3)
+    record = start(job)
+    layout = Layout.of(kind.architecture)
+    # Normalization takes it away where there are rows, and enlarges it where not.
+    layout.of_kind("bias")[0].view(record.weights).fill_(50.0)
+    together, history = train(job, duplicate(record))
+    assert not together.diverged.any()
+    for member in range(2):
+        own, own_history = train(*take_member(job, record, member))
+        assert_same_member(together, own, member)
+        mine, theirs = history_of(history, member), history_of(own_history, 0)
+        for name in set(theirs) - {"member"}:
+            # Running statistics are far from settled, and the score tells.
+            assert np.isfinite(mine[name]).all() or name == "train_score"
+            assert np.array_equal(mine[name], theirs[name])
 
 
 # ---------------------------------------------------------------- zero weights
