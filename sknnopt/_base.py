@@ -30,10 +30,10 @@ from sknnopt._fitting import (
     Mode,
     Trained,
     check_device,
-    join_lines,
     rescaled,
     train,
 )
+from sknnopt._history import join_lines
 from sknnopt._job import Kind, Record
 from sknnopt._layout import Layout
 from sknnopt._oof import OutOfFold

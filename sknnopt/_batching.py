@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from sknnopt._feed import padded_rows, rows_at_once
+from sknnopt._history import join_lines
 from sknnopt._job import Job, Record
 from sknnopt._loop import Loop
 from sknnopt._network import plain_mode
@@ -269,9 +270,7 @@ def _train(
 
 def _columns(lines: list[History]) -> History:
     """Join the lines of a history to columns, each member's rows together."""
-    columns = {
-        name: np.concatenate([line[name] for line in lines]) for name in lines[0]
-    }
+    columns = join_lines(lines)
     order = np.lexsort((columns["epoch"], columns["member"]))
     return {name: values[order] for name, values in columns.items()}
 

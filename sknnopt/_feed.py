@@ -171,6 +171,7 @@ class Epochs:
         begun = np.arange(self.n_steps.max())[:, None] * self.batch_size
         #: Rows of each step, ``(steps, members)``.
         self.rows_of_step = np.clip(self.n_rows - begun, 0, self.batch_size)
+        self._is_padded = (self.rows_of_step < self.padded_size).any(axis=1).tolist()
         drawn = sum(job.kind.architecture.sizes[:-1])
         # From one network's shape alone: a member must draw the same numbers in
         # whatever company.
@@ -180,7 +181,7 @@ class Epochs:
         self._kept: Chunk | None = None
         self._members = [_Member(rows, self.batch_size) for rows in job.rows]
         self._is_weighted = any(rows.weight is not None for rows in job.rows)
-        self._paddings: dict[bytes, Tensor | None] = {}
+        self._paddings: dict[bytes, Tensor] = {}
         self._weights: dict[bytes, tuple[Tensor, Tensor]] = {}
         self._arrays: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -222,12 +223,13 @@ class Epochs:
         Tensor of bool, (members, rows, 1), or None
             None if all rows count.
         """
+        if not self._is_padded[step]:
+            return None
         counts = self.rows_of_step[step]
         key = counts.tobytes()
         if key not in self._paddings:
             beyond = np.arange(self.padded_size) >= counts[:, None]
-            where = _tensor(beyond[..., None], self.kind)
-            self._paddings[key] = where if beyond.any() else None
+            self._paddings[key] = _tensor(beyond[..., None], self.kind)
         return self._paddings[key]
 
     def _chunk(self, first: int, generators: Sequence[np.random.Generator]) -> Chunk:
@@ -349,14 +351,15 @@ class _Member:
         if self._is_weighted:
             index = self._rows.index[index]
         for values, steps in ((table.X, X), (table.target, target)):
-            if sparse.issparse(values):
-                place(steps, values[index].toarray(), self._batch_size)
-            elif steps.shape[1] > self._batch_size or values.dtype != steps.dtype:
-                place(steps, values.take(index, axis=0), self._batch_size)
-            else:
+            is_alike = (
+                steps.shape[1] == self._batch_size and values.dtype == steps.dtype
+            )
+            if is_alike and not sparse.issparse(values):
                 flat = steps.reshape(-1, steps.shape[-1])[: len(index)]
                 # Clipping spares a copy; no index is out of bounds.
                 values.take(index, axis=0, out=flat, mode="clip")
+            else:
+                place(steps, _gathered(values, index), self._batch_size)
 
     def weigh(self, begin: int, end: int, weight: np.ndarray) -> None:
         """Write the weights of the same rows into ``(steps, padded rows)``."""

@@ -338,27 +338,3 @@ def rescaled(weight: np.ndarray) -> np.ndarray:
     largest = weight.max()
     is_moderate = _MODERATE[0] < largest < _MODERATE[1]
     return weight if is_moderate or largest == 0 else weight / largest
-
-
-def join_lines(lines: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Join the lines of a history to columns.
-
-    Parameters
-    ----------
-    lines : list of dict of ndarray
-        Lines of one or more epochs; what a line lacks is filled with NaN.
-
-    Returns
-    -------
-    dict of ndarray
-        One entry for each member and epoch.
-    """
-    if len(lines) == 1:
-        return dict(lines[0])
-    names = list(dict.fromkeys(name for line in lines for name in line))
-    return {
-        name: np.concatenate(
-            [line.get(name, np.full(len(line["epoch"]), np.nan)) for line in lines]
-        )
-        for name in names
-    }

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from sknnopt._architecture import Architecture
 from sknnopt._layout import Layout, initial_weights
-from sknnopt.optimizers import initial_slots
+from sknnopt.optimizers import OPTIMIZERS, initial_slots
 
 _WORD = (1 << 64) - 1
 
@@ -64,7 +63,7 @@ class Kind:
     @property
     def layout(self) -> Layout:
         """Where the numbers of a member lie in training."""
-        return _padded_layout(self.architecture)
+        return Layout.padded(self.architecture)
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -321,53 +320,22 @@ class Record:
 
     def padded(self, kind: Kind) -> Record:
         """Return a copy whose numbers lie where training wants them."""
-        layout = kind.layout
-        index = torch.from_numpy(layout.index).to(self.weights.device)
-        plain = Layout.of(kind.architecture)
-
-        def spread_out(flat: Tensor, width: int, n_numbers: int) -> Tensor:
-            wide = flat.new_zeros(len(flat), width)
-            wide[:, index[:n_numbers]] = flat
-            return wide
-
-        def of_slot(slot: Tensor) -> Tensor:
-            if slot.shape[1] != plain.n_trained:
-                return slot.clone()
-            return spread_out(slot, layout.n_trained, plain.n_trained)
-
-        whole = layout.n_columns, plain.n_columns
-        return self._mapped(lambda flat: spread_out(flat, *whole), of_slot)
+        return self._mapped(kind, kind.layout.pad)
 
     def compact(self, kind: Kind) -> Record:
         """Return a copy without the padding of :meth:`padded`."""
-        layout = kind.layout
-        index = torch.from_numpy(layout.index).to(self.weights.device)
-        trained = index[: Layout.of(kind.architecture).n_trained]
+        return self._mapped(kind, kind.layout.strip)
 
-        def of_slot(slot: Tensor) -> Tensor:
-            is_padded = slot.shape[1] == layout.n_trained
-            return slot[:, trained] if is_padded else slot.clone()
-
-        return self._mapped(lambda flat: flat[:, index], of_slot)
-
-    def _mapped(
-        self,
-        of_weights: Callable[[Tensor], Tensor],
-        of_slot: Callable[[Tensor], Tensor],
-    ) -> Record:
-        members = np.arange(len(self.epochs))
-        rest = {
-            f.name: getattr(self, f.name)
-            for f in fields(self)
-            if isinstance(getattr(self, f.name), np.ndarray)
-        }
-        return Record(
-            weights=of_weights(self.weights),
-            best_weights=of_weights(self.best_weights),
-            slots={name: of_slot(slot) for name, slot in self.slots.items()},
-            generators=list(self.generators),
-            **{name: value[members] for name, value in rest.items()},
-        )
+    def _mapped(self, kind: Kind, change: Callable[[Tensor], Tensor]) -> Record:
+        """Return a copy, with a change to all that has a number for each weight."""
+        copy = self.take(np.arange(len(self.epochs)))
+        copy.weights = change(copy.weights)
+        copy.best_weights = change(copy.best_weights)
+        widths = OPTIMIZERS[kind.optimizer].slots
+        for name, slot in copy.slots.items():
+            if widths[name] is None:
+                copy.slots[name] = change(slot)
+        return copy
 
     def put(self, members: np.ndarray, part: Record) -> None:
         """Write ``part`` over some of the members."""
@@ -428,11 +396,6 @@ class Record:
         return record
 
 
-@lru_cache(maxsize=256)
-def _padded_layout(architecture: Architecture) -> Layout:
-    return Layout.padded(architecture)
-
-
 def make_generators(seeds: Sequence[int]) -> list[np.random.Generator]:
     """Return a new source of randomness for each seed."""
     return [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
@@ -440,9 +403,7 @@ def make_generators(seeds: Sequence[int]) -> list[np.random.Generator]:
 
 def fresh_slots(kind: Kind, flat: Tensor) -> dict[str, Tensor]:
     """Return the optimizer's empty memory for networks ``flat``."""
-    plain = Layout.of(kind.architecture)
-    is_plain = flat.shape[1] == plain.n_columns
-    n_trained = plain.n_trained if is_plain else kind.layout.n_trained
+    n_trained = Layout.of(kind.architecture).n_trained
     return initial_slots(kind.optimizer, flat[:, :n_trained])
 
 

@@ -13,6 +13,7 @@ from math import prod
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from sknnopt._architecture import Architecture
@@ -86,8 +87,9 @@ class Layout:
         """Lay out the tensors of ``architecture`` without any gap."""
         return Layout._placed(architecture, lambda width: width, 1)
 
-    @classmethod
-    def padded(cls, architecture: Architecture) -> Layout:
+    @staticmethod
+    @lru_cache(maxsize=256)
+    def padded(architecture: Architecture) -> Layout:
         """Lay out the tensors for training: padded to what is computed as a whole.
 
         Parameters
@@ -107,7 +109,7 @@ class Layout:
         differently. Where each member fills whole stretches, its numbers do not depend
         on who stands beside it.
         """
-        return cls._placed(architecture, lambda n_units: _up(n_units, 4), _STRETCH)
+        return Layout._placed(architecture, lambda n_units: _up(n_units, 4), _STRETCH)
 
     @classmethod
     def _placed(
@@ -128,6 +130,35 @@ class Layout:
     def index(self) -> np.ndarray:
         """The column of each number, in the order of the layout without padding."""
         return np.concatenate([segment.index for segment in self.segments])
+
+    def pad(self, flat: Tensor) -> Tensor:
+        """Return a copy of numbers, all or those trained, with this layout's padding.
+
+        Parameters
+        ----------
+        flat : Tensor of shape (members, numbers)
+            In the order of the layout.
+
+        Returns
+        -------
+        Tensor of shape (members, columns) or (members, trained columns)
+            Zero between the numbers.
+        """
+        count = flat.shape[1]
+        width = self.n_columns if count == len(self.index) else self.n_trained
+        wide = flat.new_zeros(len(flat), width)
+        wide[:, self._places(count, flat)] = flat
+        return wide
+
+    def strip(self, flat: Tensor) -> Tensor:
+        """Return a copy of what :meth:`pad` returned, without the padding."""
+        count = len(self.index)
+        if flat.shape[1] != self.n_columns:
+            count = sum(prod(segment.shape) for segment in self.trained)
+        return flat[:, self._places(count, flat)]
+
+    def _places(self, count: int, flat: Tensor) -> Tensor:
+        return torch.from_numpy(self.index[:count]).to(flat.device)
 
     def of_kind(self, kind: str) -> list[Segment]:
         """Return the parts of one kind, first layer first."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sknnopt._feed import Batch, Chunk, Epochs, rows_at_once
-from sknnopt._job import Job, Record, fresh_slots
+from sknnopt._job import Job, Record
 from sknnopt._layout import Layout, spread
 from sknnopt._network import MemberNetwork
 from sknnopt._propagation import Propagation
@@ -28,7 +28,7 @@ from sknnopt.clipping import (
     gradient_norm,
 )
 from sknnopt.losses import LOSSES
-from sknnopt.optimizers import update
+from sknnopt.optimizers import initial_slots, update
 from sknnopt.penalties import (
     add_l1_gradient,
     add_l2_gradient,
@@ -384,7 +384,7 @@ class Loop:
         if not finite.all():
             where = self._positions(~finite)
             self.record.weights[where] = self._before[where]
-            fresh = fresh_slots(self.kind, self.record.weights)
+            fresh = initial_slots(self.kind.optimizer, self.trained)
             for name, slot in self.record.slots.items():
                 slot[where] = fresh[name][where]
             self.record.diverged = self.record.diverged | ~finite

@@ -17,7 +17,12 @@ from torch import Tensor, nn
 
 from sknnopt._architecture import Architecture
 from sknnopt._layout import Layout
-from sknnopt._normalization import batch_moments, normalized, remember
+from sknnopt._normalization import (
+    batch_moments,
+    layer_moments,
+    normalized,
+    remember,
+)
 from sknnopt.activations import ACTIVATIONS
 
 
@@ -136,8 +141,7 @@ class MemberNetwork(nn.Module):
         self, tensors: Tensors, layer: int, hidden: Tensor, weight: Tensor | None
     ) -> Tensor:
         if self.architecture.normalization == "layer":
-            mean = hidden.mean(-1, keepdim=True)
-            variance = hidden.var(-1, keepdim=True, correction=0)
+            mean, variance = layer_moments(hidden)
         elif self.training:
             if weight is None:
                 weight = hidden.new_ones(hidden.shape[:2])

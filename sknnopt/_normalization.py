@@ -42,6 +42,12 @@ def batch_moments(hidden: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
     return mean, variance, count, share
 
 
+def layer_moments(hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and biased variance over the units of each row, (M, B, 1)."""
+    mean = hidden.mean(-1, keepdim=True)
+    return mean, hidden.var(-1, keepdim=True, correction=0)
+
+
 def remember(
     running_mean: Tensor,
     running_variance: Tensor,
@@ -104,8 +110,7 @@ class Normalization:
             running = self.tensors["mean"], self.tensors["variance"]
             remember(*running, mean, variance, count)
         else:
-            mean = hidden.mean(-1, keepdim=True)
-            variance = hidden.var(-1, keepdim=True, correction=0)
+            mean, variance = layer_moments(hidden)
         self._standard, self._factor = normalized(hidden, mean, variance)
         scale, shift = self.tensors["scale"], self.tensors["shift"]
         return torch.addcmul(shift, self._standard, scale, out=hidden)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sknnopt._architecture import Architecture
 from sknnopt._layout import Layout, Segment
-from sknnopt._normalization import Normalization, normalized
+from sknnopt._normalization import Normalization, layer_moments, normalized
 from sknnopt._reduction import sum_over_rows
 from sknnopt.activations import ACTIVATIONS
 
@@ -310,7 +310,6 @@ def _normalized_by_statistics(
     if "mean" in part:
         mean, variance = part["mean"], part["variance"]
     else:
-        mean = hidden.mean(-1, keepdim=True)
-        variance = hidden.var(-1, keepdim=True, correction=0)
+        mean, variance = layer_moments(hidden)
     standard, _ = normalized(hidden, mean, variance)
     return torch.addcmul(part["shift"], standard, part["scale"])

@@ -14,6 +14,7 @@ from scipy import sparse
 from torch import Tensor
 
 from sknnopt._architecture import Architecture
+from sknnopt._blocks import blocks
 from sknnopt._feed import row_number_dtype
 from sknnopt._layout import Layout
 from sknnopt._network import plain_mode
@@ -111,8 +112,7 @@ class Responder:
         width = max(self.architecture.sizes) * len(self.weights)
         n_rows = X.shape[0] if rows is None else len(rows)
         size = max(1, _CHUNK // width)
-        for start in range(0, n_rows, size):
-            some: Any = slice(start, start + size)
+        for some in blocks(n_rows, size):
             part = self._tensor(X[some if rows is None else rows[some]])
             raw = infer(self.architecture, layout, weights, part)
             # An absurd input may overflow; a prediction is finite all the same.

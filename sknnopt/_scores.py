@@ -117,7 +117,7 @@ class _Group:
         architecture, layout = self.kind.architecture, self.kind.layout
         sums: list[Tensor] = []
         for batch in self._batches():
-            raw = infer(architecture, layout, weights, batch.X).contiguous()
+            raw = infer(architecture, layout, weights, batch.X)
             parts = self._parts(raw, batch)
             sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
         loss, count, error, reference = sums

@@ -11,11 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from sknnopt._blocks import blocks
+from sknnopt._blocks import BLOCK, blocks
 from sknnopt._feed import row_numbers
-
-#: Rows that are dealt at once.
-_BLOCK = 1 << 16
 
 
 def held_out_rows(
@@ -234,7 +231,7 @@ def dealt(
     order = row_numbers(len(labels))
     generator.shuffle(order)
     n_before = np.zeros(len(counts), dtype=np.int64)
-    for part in blocks(len(order), max(_BLOCK, len(counts))):
+    for part in blocks(len(order), max(BLOCK, len(counts))):
         rows = order[part]
         of_class = labels[rows].astype(np.intp)
         here = np.bincount(of_class, minlength=len(counts))
@@ -260,7 +257,7 @@ def class_counts(labels: np.ndarray) -> np.ndarray:
         One entry for each index up to the largest.
     """
     counts = np.zeros(int(labels.max()) + 1 if len(labels) else 0, dtype=np.int64)
-    for part in blocks(len(labels), max(_BLOCK, len(counts))):
+    for part in blocks(len(labels), max(BLOCK, len(counts))):
         counts += np.bincount(labels[part].astype(np.intp), minlength=len(counts))
     return counts
 

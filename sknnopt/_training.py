@@ -79,14 +79,11 @@ class MemberOptimizer:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Copy ``state`` over the optimizer's memory."""
-        places = self._kind.layout.index
         for name, slot in self.record.slots.items():
             given = state[name]
-            if given.shape == slot.shape:
-                slot.copy_(given)
-            else:
-                # In training there is padding between the numbers.
-                slot[:, torch.from_numpy(places[: given.shape[1]])] = given
+            # In training there is padding between the numbers.
+            is_alike = given.shape == slot.shape
+            slot.copy_(given if is_alike else self._kind.layout.pad(given))
 
 
 class MemberNet(NeuralNet):

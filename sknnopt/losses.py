@@ -37,6 +37,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sknnopt._constants import constant
 from sknnopt._registry import Option
 
 
@@ -87,11 +88,7 @@ def _binary_cross_entropy(raw: Tensor, target: Tensor, parameter: Tensor) -> Ten
     return ((1.0 - smooth) * raw - functional.logsigmoid(raw)).mean(dim=-1)
 
 
-#: As tensors: to convert a plain number costs more than to multiply by it.
-_HALF = {
-    kind: torch.tensor(0.5, dtype=kind, device="cpu")
-    for kind in (torch.float32, torch.float64)
-}
+_HALF = constant(0.5)
 
 
 def _binary_cross_entropy_offset(target: Tensor, parameter: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from sknnopt._constants import constant
 from sknnopt._registry import Option
 
 ADAM_BETA_1 = 0.9
@@ -173,17 +174,8 @@ def update(
     weights.addcmul_(direction, rate, value=-1.0)
 
 
-def _constant(value: float) -> dict[torch.dtype, Tensor]:
-    """Return a number as a tensor of either type: a plain one is converted each time.
-
-    That costs more than the rest of the call where a network is small.
-    """
-    kinds = (torch.float32, torch.float64)
-    return {kind: torch.tensor(value, dtype=kind, device="cpu") for kind in kinds}
-
-
-_ONE = _constant(1.0)
-_EPSILON = _constant(ADAM_EPSILON)
+_ONE = constant(1.0)
+_EPSILON = constant(ADAM_EPSILON)
 
 
 def _average(slot: Tensor, rate: float) -> Tensor:

@@ -17,8 +17,9 @@ from helpers import (
     train,
 )
 
+from sknnopt import _batching
 from sknnopt._batching import Fit, cut, train_together
-from sknnopt._loop import CancelledError
+from sknnopt._loop import CancelledError, Loop
 from sknnopt._progress import SearchProgress
 
 
@@ -141,6 +142,28 @@ def test_penalty_only_where_there_is_one():
     (_, without), (_, with_penalty) = train_together(fits, never)
     assert "penalty" not in without
     assert (with_penalty["penalty"] > 0).all()
+
+
+def test_a_penalized_fit_may_leave_first(monkeypatch):
+    """A batch trains on as one when the only fit with a penalty has ended."""
+    begun = []
+
+    class Counted(Loop):
+        def __init__(self, job, *rest):
+            begun.append(len(job))
+            super().__init__(job, *rest)
+
+    kind = make_kind(restore_best=True)
+    jobs = [
+        make_job(kind, (20,), valid=(6,), l2=l2, max_epochs=max_epochs)
+        for l2, max_epochs in ((1e-3, 1), (0.0, 3))
+    ]
+    fits = [Fit(job, start(job)) for job in jobs]
+    originals = [Fit(fit.job, duplicate(fit.record)) for fit in fits]
+    monkeypatch.setattr(_batching, "Loop", Counted)
+    outcomes = train_together(fits, never)
+    assert begun == [2]
+    assert_as_alone(originals, outcomes)
 
 
 def test_cancelled_rounds_end():

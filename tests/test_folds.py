@@ -45,7 +45,7 @@ def test_number_of_folds(n_members, fraction, n_rows, expected):
 @pytest.mark.parametrize("block", [1, 64, 1 << 16])
 def test_dealt_like_sorted_cards(monkeypatch, rng, block):
     """Rows are dealt one by one from a shuffled deck that is sorted by class."""
-    monkeypatch.setattr(sknnopt._splits, "_BLOCK", block)
+    monkeypatch.setattr(sknnopt._splits, "BLOCK", block)
     labels = rng.integers(0, 6, 300)
     deck = np.random.default_rng(0).permutation(300)
     deck = deck[np.argsort(labels[deck], kind="stable")]

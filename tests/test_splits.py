@@ -86,7 +86,7 @@ def test_long_table(monkeypatch, rng, stratify):
     y = rng.integers(0, 3, 500)
     expected = _split(y, 0.2, stratify=stratify)
     monkeypatch.setattr(sknnopt._feed, "_SHORT_TABLE", 10)
-    monkeypatch.setattr(sknnopt._splits, "_BLOCK", 64)
+    monkeypatch.setattr(sknnopt._splits, "BLOCK", 64)
     for part, rows in zip(_split(y, 0.2, stratify=stratify), expected, strict=True):
         assert np.array_equal(part, rows)
 
@@ -94,7 +94,7 @@ def test_long_table(monkeypatch, rng, stratify):
 @pytest.mark.parametrize("block", [1, 7, 64, 1000])
 def test_dealt(monkeypatch, rng, block):
     """Rows come in random order, each with its place among the rows of its class."""
-    monkeypatch.setattr(sknnopt._splits, "_BLOCK", block)
+    monkeypatch.setattr(sknnopt._splits, "BLOCK", block)
     labels = rng.integers(0, 5, 200)
     order = np.random.default_rng(3).permutation(200)
     parts = list(dealt(labels, np.bincount(labels), np.random.default_rng(3)))
@@ -111,7 +111,7 @@ def test_dealt(monkeypatch, rng, block):
 @pytest.mark.parametrize("block", [1, 7, 1000])
 def test_class_counts(monkeypatch, rng, block):
     """Counts are those of bincount, however the labels are stored and read."""
-    monkeypatch.setattr(sknnopt._splits, "_BLOCK", block)
+    monkeypatch.setattr(sknnopt._splits, "BLOCK", block)
     labels = rng.integers(0, 9, 40)
     for dtype in (np.uint8, np.int64, np.float32):
         counts = class_counts(labels.astype(dtype))
