@@ -104,8 +104,9 @@ _INTRODUCTION = (
 def _grids(rows: list[dict[str, Any]]) -> list[str]:
     text = (
         "Times faster is the peer's wall time divided by ours. CPU time includes that "
-        "of worker processes. Losses are medians of the training log-loss over all "
-        "fits; where they differ by over 5 %, the row is invalid."
+        "of worker processes. Losses are means of the training log-loss over all fits, "
+        "from several draws of initial weights; where they differ by over 5 %, the row "
+        "is invalid."
     )
     head = (
         *("network", "fits", "peer", "ours", "peer's", "times faster, wall", "CPU"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from joblib import parallel_config
 from joblib.parallel import BACKENDS
 from sklearn.exceptions import ConvergenceWarning
@@ -59,7 +60,13 @@ def backend() -> str:
 
 
 def search(
-    who: str, hidden: tuple[int, ...], size: Size, epochs: int, *, losses: bool = False
+    who: str,
+    hidden: tuple[int, ...],
+    size: Size,
+    epochs: int,
+    *,
+    losses: bool = False,
+    seed: int = 0,
 ) -> Any:
     """Search once.
 
@@ -75,6 +82,8 @@ def search(
         Of each fit.
     losses : bool, default=False
         Whether training losses are computed too.
+    seed : int, default=0
+        Of the initial weights.
 
     Returns
     -------
@@ -85,7 +94,7 @@ def search(
     X, y = X.to_numpy(np.float32), y.to_numpy()
     if who == "skorch":  # whose criterion wants numbers
         y = y.astype(np.float32)
-    name, network = _network(who, hidden, epochs)
+    name, network = _network(who, hidden, epochs, seed)
     model = make_pipeline(StandardScaler(), network)
     rates = np.geomspace(1e-4, 3e-2, size.candidates).tolist()
     grid = GridSearchCV(
@@ -106,16 +115,19 @@ def search(
         return grid.fit(X, y)
 
 
-def _network(who: str, hidden: tuple[int, ...], epochs: int) -> tuple[str, Any]:
+def _network(
+    who: str, hidden: tuple[int, ...], epochs: int, seed: int
+) -> tuple[str, Any]:
     """Return the name of the learning rate and a network."""
     shape = Shape(614, 8, hidden, BATCH, epochs, epochs)
     if who == "ours":
         parameters = our_parameters(shape, epochs)
-        return "learning_rate", OptimizedMLPClassifier(**parameters, random_state=0)
+        return "learning_rate", OptimizedMLPClassifier(**parameters, random_state=seed)
     if who == "sklearn":
         # Workers do not see the filter of the process that started them.
-        network = _Quiet(**sklearn_parameters(shape, epochs), random_state=0)
+        network = _Quiet(**sklearn_parameters(shape, epochs), random_state=seed)
         return "learning_rate_init", network
+    torch.manual_seed(seed)  # each of its fits draws on
     return "lr", skorch_model(shape, "float32", epochs)
 
 
