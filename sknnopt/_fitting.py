@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -141,7 +142,7 @@ def train(
         plain_mode(estimator.device, gradient=False),
     ):
         # A run that goes on has its generators: no seed is drawn.
-        seeds = [] if mode == "continue" else _seeds(estimator)
+        seeds = () if mode == "continue" else _seeds(estimator)
         if fold_seed is None:
             fold_seed = seeds[0] if seeds else 0
         job = _make_job(estimator, architecture, loss, data, valid, fold_seed, n_epochs)
@@ -207,11 +208,20 @@ def _train_alone(
     return net.record, lines
 
 
-def _seeds(estimator: Any) -> list[int]:
-    random_state = check_random_state(estimator.random_state)
+def _seeds(estimator: Any) -> tuple[int, ...]:
+    state = estimator.random_state
+    is_number = isinstance(state, Integral)
+    # In a search it is the same for all fits, and a generator takes its time to make.
+    return (_same_seeds if is_number else _draw_seeds)(state, int(estimator.n_members))
+
+
+def _draw_seeds(random_state: Any, members: int) -> tuple[int, ...]:
     largest = np.iinfo(np.int32).max
-    seeds: list[int] = random_state.randint(largest, size=estimator.n_members).tolist()
-    return seeds
+    drawn = check_random_state(random_state).randint(largest, size=members)
+    return tuple(drawn.tolist())
+
+
+_same_seeds = lru_cache(maxsize=16)(_draw_seeds)
 
 
 def _weight_init(

@@ -171,7 +171,11 @@ class Loop:
         return self._tensor(values)[:, None] if np.isfinite(values).any() else None
 
     def _strength(self, values: np.ndarray) -> Tensor | None:
-        return self._tensor(spread(self.layout, values)) if values.any() else None
+        if not values.any():
+            return None
+        # A row that all members share stays near the processor.
+        is_shared = (values == values[0]).all()
+        return self._tensor(spread(self.layout, values[:1] if is_shared else values))
 
     def epoch(self) -> dict[str, np.ndarray]:
         """Train every living member for one epoch and measure it.
@@ -294,7 +298,7 @@ class Loop:
         weights = self.trained[busy]
         part = {name: slot[busy] for name, slot in slots.items()}
         taken: dict[str, Any] = {
-            k: v if v is None else v[busy] for k, v in arguments.items()
+            k: v if v is None or len(v) == 1 else v[busy] for k, v in arguments.items()
         }
         update(optimizer, weights, slots=part, nesterov=nesterov, **taken)
         self.trained[busy] = weights

@@ -45,6 +45,19 @@ def _product_on(device: torch.device) -> Callable[..., Any]:
     return np.matmul if device.type == "cpu" else torch.bmm
 
 
+class _Natives:
+    """Remembers the native view of the last tensor: mostly, it is the same again."""
+
+    def __init__(self) -> None:
+        self._tensor: Tensor | None = None
+        self._view: Any = None
+
+    def __call__(self, tensor: Tensor) -> Any:
+        if tensor is not self._tensor:
+            self._tensor, self._view = tensor, _native(tensor)
+        return self._view
+
+
 class _Linear:
     """The linear part of a layer, ``x W + b``."""
 
@@ -61,15 +74,16 @@ class _Linear:
         self._natives = _native(weight), _native(weight_gradient), _native(self.output)
         if self._back is not None:
             self._natives_back = _native(self._turned), _native(self._back)
+        self._native_input, self._native_gradient = _Natives(), _Natives()
 
     def forward(self, x: Tensor) -> Tensor:
-        self._input = _native(x)
+        self._input = self._native_input(x)
         weight, _, output = self._natives
         self._product(self._input, weight, out=output)
         return self.output.add_(self._bias)
 
     def backward(self, gradient: Tensor) -> Tensor:
-        native = _native(gradient)
+        native = self._native_gradient(gradient)
         self._product(self._input.swapaxes(1, 2), native, out=self._natives[1])
         self._sum_over_rows(gradient)
         if self._back is None:

@@ -10,7 +10,8 @@ What can be relied on:
   nothing else is there, whatever the limits say; and a task or a caller that shows no
   sign of life for long is no longer waited for. So no one can wait forever.
 * **Slots.** At most ``slots`` tasks run at a time, more are pointless under the
-  interpreter's lock. Tasks that wake precede new ones, since they give memory back.
+  interpreter's lock, and one where tasks are short: they would only take the lock from
+  each other. Tasks that wake precede new ones, since they give memory back.
 * **Depth first.** A new task of an inner call precedes those of outer calls: an outer
   task holds data, and begins only when the inner ones do not fill the width.
 * **Isolation.** A task has a thread of its own, so that thread-local state cannot
@@ -50,6 +51,8 @@ __all__ = ["Rendezvous", "TaskCancelledError", "current", "exchange"]
 #: Seconds after which running tasks are not waited for, unless one was seen to run half
 #: as long.
 TASK_PATIENCE = 30.0
+#: Seconds for which tasks must run at a stretch to run beside each other.
+_LONG = 0.02
 #: Seconds between two looks at a caller that does not tell when it has dispatched.
 _LOOK_AGAIN = 0.01
 #: Seconds given to cancelled tasks to end before a call or the interpreter ends.
@@ -77,7 +80,7 @@ class Rendezvous:
         Number of tasks that may have begun and wait or run. Tasks that wait for inner
         calls do not count.
     slots : int
-        Number of tasks that may run at a time.
+        Number of tasks that may run at a time, if they usually run for long.
     budget : float
         Memory in bytes. A task begins only if what all waiting ones hold, and the
         largest amount seen for each running one, leave room for one more.
@@ -92,7 +95,7 @@ class Rendezvous:
         self._in: dict[State, dict[Task, None]] = {state: {} for state in State}
         self._calls: dict[Call, None] = {}
         self._largest = 0
-        self._longest = 0.0
+        self._longest, self._usual = 0.0, 1.0
         self._last_event = time.monotonic()
         self._trainer: threading.Thread | None = None
         self._bell = threading.Lock()
@@ -281,7 +284,9 @@ class Rendezvous:
     def _move(self, task: Task, state: State) -> None:
         now = time.monotonic()
         if task.state in (State.RUNNING, State.STRAGGLING):
-            self._longest = max(self._longest, now - task.since)
+            stretch = now - task.since
+            self._longest = max(self._longest, stretch)
+            self._usual += (stretch - self._usual) / 2
         if state is State.RUNNING:
             task.since = now
         before = task.state
@@ -290,11 +295,14 @@ class Rendezvous:
         if before is not state:
             self._in[before].pop(task, None)
 
+    def _n_slots(self) -> int:
+        return self._slots if self._usual > _LONG else 1
+
     def _advance(self) -> list[Task]:
         """Fill the slots; return the tasks whose threads are to be started."""
         self._last_event = time.monotonic()
         started: list[Task] = []
-        while self._n(State.RUNNING) < self._slots:
+        while self._n(State.RUNNING) < self._n_slots():
             if self._in[State.WOKEN]:
                 task = next(iter(self._in[State.WOKEN]))
                 self._move(task, State.RUNNING)

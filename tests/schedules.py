@@ -156,8 +156,9 @@ class CheckedRendezvous(Rendezvous):
             "more tasks run than slots": len(running) <= self._slots,
             "more tasks than the width": len(leaves) <= self._width,
             "more tasks than a cap": all(c.admitted <= c.cap for c in self._calls),
-            "a slot idles": not tasks[State.WOKEN] or self._n_running() >= self._slots,
-            "a task could begin": self._n_running() >= self._slots
+            "a slot idles": not tasks[State.WOKEN]
+            or self._n_running() >= self._n_slots(),
+            "a task could begin": self._n_running() >= self._n_slots()
             or self._next_call() is None,
             "nothing goes on": not queued or self._goes_on(),
             "memory": held <= max(self._budget, self._slots * self._largest),

@@ -270,8 +270,9 @@ def test_woken_tasks_come_before_new_ones():
     ]
 
 
-def test_slots():
-    """No more tasks run at a time than there are slots, and as many as that do."""
+def test_slots(monkeypatch):
+    """As many long tasks run at a time as there are slots, and never more."""
+    monkeypatch.setattr(_rendezvous, "_LONG", 0.0)
     together = threading.Barrier(3, timeout=10)
     running, most, lock = [0], [0], threading.Lock()
 
@@ -285,6 +286,22 @@ def test_slots():
 
     assert call_all(meet(Rounds(), slots=3), [task] * 9) == [None] * 9
     assert most[0] == 3
+
+
+def test_short_tasks_run_one_after_the_other(monkeypatch):
+    """Tasks that are usually short do not run beside each other."""
+    monkeypatch.setattr(_rendezvous, "_LONG", float("inf"))
+    running, most, lock = [0], [], threading.Lock()
+
+    def task():
+        with lock:
+            running[0] += 1
+            most.append(running[0])
+        with lock:
+            running[0] -= 1
+
+    call_all(meet(Rounds(), slots=3), [task] * 40)
+    assert set(most) == {1}
 
 
 # --------------------------------------------------------------------------- errors
