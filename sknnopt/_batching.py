@@ -35,7 +35,7 @@ _PER_PRODUCT, _PER_NUMBER = 0.03, 0.3
 #: How often a step passes over the weights, and over a layer's units.
 _WEIGHT_PASSES, _UNIT_PASSES = 12, 8
 
-History = dict[str, np.ndarray]
+Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +46,15 @@ class Fit:
     ----------
     job : Job
         What to train.
-    record : Record
-        Where it stands; written over with the result.
+    start : callable
+        Makes the record that the training begins with: once, and again if a batch
+        fails and its fits are tried alone.
     verbose : bool, default=False
         Whether it wants to be seen.
     """
 
     job: Job
-    record: Record
+    start: Callable[[], Record]
     verbose: bool = False
 
     @property
@@ -123,7 +124,8 @@ def train_together(
     Returns
     -------
     list
-        For each fit its record and history, or the exception that its training raised.
+        For each fit its record, as `Record.to_arrays` dumps it, and its history, both
+        as dict of ndarray; or the exception that its training raised.
     """
     outcomes: list[Any] = [None] * len(fits)
     if progress is None or not any(fit.verbose for fit in fits):
@@ -223,8 +225,6 @@ def _train_part(
     if is_cancelled():
         return
     own = [fits[number] for number in part]
-    generators = [g for fit in own for g in fit.record.generators]
-    states = [generator.bit_generator.state for generator in generators]
     trained: list[Any]
     try:
         trained = _train(own, _all_of(part, is_cancelled), progress)
@@ -232,8 +232,6 @@ def _train_part(
         if len(part) == 1 or is_cancelled():
             trained = [error] * len(part)
         else:
-            for generator, state in zip(generators, states, strict=True):
-                generator.bit_generator.state = state
             for number in part:
                 _train_part(fits, [number], is_cancelled, progress, outcomes)
             return
@@ -247,9 +245,10 @@ def _all_of(part: list[int], is_cancelled: Callable[..., bool]) -> Callable[[], 
 
 def _train(
     fits: Sequence[Fit], is_cancelled: Callable[[], bool], progress: SearchProgress
-) -> list[tuple[Record, History]]:
+) -> list[tuple[Columns, Columns]]:
     job = Job.join([fit.job for fit in fits])
-    loop = Loop(job, Record.join([fit.record for fit in fits]), None, is_cancelled)
+    record = Record.join([fit.start() for fit in fits])
+    loop = Loop(job, record, None, is_cancelled)
     remaining = sum(_n_epochs(fit) for fit in fits)
     goes_on = True
     while goes_on:
@@ -258,24 +257,27 @@ def _train(
         goes_on = loop.settle(loop.epoch())
     # Those that stopped early have left some out.
     progress.advance(remaining)
-    record = loop.result()
+    arrays = loop.result().to_arrays()
     ends = np.cumsum([len(fit.job) for fit in fits])
     starts = ends - [len(fit.job) for fit in fits]
     columns = _columns(loop.history)
     return [
-        (record.take(np.arange(start, end)), _history(columns, start, end, fit.job))
+        (
+            {name: values[start:end].copy() for name, values in arrays.items()},
+            _history(columns, start, end, fit.job),
+        )
         for fit, start, end in zip(fits, starts, ends, strict=True)
     ]
 
 
-def _columns(lines: list[History]) -> History:
+def _columns(lines: list[Columns]) -> Columns:
     """Join the lines of a history to columns, each member's rows together."""
     columns = join_lines(lines)
     order = np.lexsort((columns["epoch"], columns["member"]))
     return {name: values[order] for name, values in columns.items()}
 
 
-def _history(columns: History, start: int, end: int, job: Job) -> History:
+def _history(columns: Columns, start: int, end: int, job: Job) -> Columns:
     """Return what concerns a fit's own members, as if they had been alone."""
     first, stop = np.searchsorted(columns["member"], [start, end])
     own = {name: values[first:stop].copy() for name, values in columns.items()}

@@ -6,10 +6,10 @@ estimator itself writes its own state.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from numbers import Integral
 from typing import Any, Literal
 
@@ -148,29 +148,29 @@ def train(
         job = _make_job(estimator, architecture, loss, data, valid, fold_seed, n_epochs)
         if mode == "new" or record is None:
             names, scale = _weight_init(estimator, architecture)
-            start = Record.start(job.kind, names, scale, seeds)
+            start = partial(Record.start, job.kind, names, scale, seeds)
         else:
-            start = Record.from_arrays(record, job.kind)
-            start.diverged[:] = False
-            if mode == "warm":
-                _restart(start, job.kind, seeds)
+            start = partial(_resume, job.kind, record, mode, seeds)
         return _run(estimator, job, start, fold_seed)
 
 
-def _run(estimator: Any, job: Job, record: Record, fold_seed: int) -> Trained:
+def _run(
+    estimator: Any, job: Job, start: Callable[[], Record], fold_seed: int
+) -> Trained:
     lines: list[dict[str, np.ndarray]]
     if _is_gathered(estimator):
-        fit = Fit(job, record, bool(estimator.verbose))
-        record, history = exchange(fit, fit.n_bytes)
+        fit = Fit(job, start, bool(estimator.verbose))
+        arrays, history = exchange(fit, fit.n_bytes)
         lines = [history]
     else:
-        record, lines = _train_alone(estimator, job, record)
+        record, lines = _train_alone(estimator, job, start())
+        arrays = record.to_arrays()
     folds = None
     is_own = bool(job.held_out) and job.held_out[0].table is job.rows[0].table
     if len(job) > 1 and is_own:
         folds = Folds(fold_seed, [rows.index for rows in job.rows])
     parameter = float(job.settings.loss_parameter[0])
-    return Trained(job.kind, record.to_arrays(), lines, parameter, folds)
+    return Trained(job.kind, arrays, lines, parameter, folds)
 
 
 def _threads_of(estimator: Any) -> AbstractContextManager[None]:
@@ -191,7 +191,7 @@ def _is_gathered(estimator: Any) -> bool:
     A fit with callbacks trains alone: they see, and may change, their own network. So
     does one on a GPU.
     """
-    is_on_cpu = torch.device(estimator.device).type == "cpu"
+    is_on_cpu = str(estimator.device).partition(":")[0] == "cpu"
     return is_on_cpu and not estimator.callbacks and current() is not None
 
 
@@ -232,13 +232,19 @@ def _weight_init(
     return names, float(estimator.init_scale)
 
 
-def _restart(record: Record, kind: Kind, seeds: Sequence[int]) -> None:
-    """Keep the weights, and let everything else begin anew."""
-    record.generators = make_generators(seeds)
-    record.slots = fresh_slots(kind, record.weights)
-    record.run_epochs[:] = 0
-    record.plateau_factor[:] = 1.0
-    record.forget_best()
+def _resume(
+    kind: Kind, arrays: dict[str, np.ndarray], mode: Mode, seeds: Sequence[int]
+) -> Record:
+    """Go on with a run, or begin a new one with its weights."""
+    record = Record.from_arrays(arrays, kind)
+    record.diverged[:] = False
+    if mode == "warm":
+        record.generators = make_generators(seeds)
+        record.slots = fresh_slots(kind, record.weights)
+        record.run_epochs[:] = 0
+        record.plateau_factor[:] = 1.0
+        record.forget_best()
+    return record
 
 
 def _make_job(

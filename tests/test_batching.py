@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from helpers import (
-    assert_same_member,
-    duplicate,
     history_of,
     make_job,
     make_kind,
@@ -39,17 +38,24 @@ def make_fits(*kinds, **settings):
     fits = []
     for seed, kind in enumerate(kinds):
         job = make_job(kind, (20, 17), valid=(6, 9), **settings)
-        fits.append(Fit(job, start(job, first_seed=10 * seed)))
+        fits.append(Fit(job, partial(start, job, first_seed=10 * seed)))
     return fits
+
+
+def fit_of(job):
+    """Return a fit that begins with new networks."""
+    return Fit(job, partial(start, job))
 
 
 def assert_as_alone(fits, outcomes):
     """Assert that each fit's record and history are those of the fit alone."""
-    for fit, (record, history) in zip(fits, outcomes, strict=True):
-        alone, lines = train(fit.job, duplicate(fit.record))
+    for fit, (arrays, history) in zip(fits, outcomes, strict=True):
+        alone, lines = train(fit.job, fit.start())
+        dumped = alone.to_arrays()
+        assert set(arrays) == set(dumped)
+        for name, values in dumped.items():
+            assert np.array_equal(arrays[name], values), name
         for member in range(len(fit.job)):
-            own = alone.take(np.array([member]))
-            assert_same_member(record, own, member)
             expected = history_of(lines, member)
             is_own = history["member"] == member
             assert set(expected) == set(history)
@@ -62,10 +68,9 @@ def test_fits_of_one_kind_are_one_batch(n_workers):
     """Fits of a kind train together and end as they do alone."""
     kind = make_kind(restore_best=True, activations="sigmoid")
     fits = make_fits(kind, kind, kind, dropout=0.2, max_epochs=4)
-    originals = [Fit(fit.job, duplicate(fit.record)) for fit in fits]
     assert sorted(cut(fits, n_workers)[0]) == [0, 1, 2]
     outcomes = train_together(fits, never, n_workers=n_workers)
-    assert_as_alone(originals, outcomes)
+    assert_as_alone(fits, outcomes)
 
 
 @pytest.mark.parametrize("n_workers", [1, 2, 5])
@@ -79,10 +84,9 @@ def test_fits_of_many_kinds(n_workers):
         make_kind(restore_best=True, loss="binary_cross_entropy"),
     ]
     fits = make_fits(*kinds, max_epochs=3)
-    originals = [Fit(fit.job, duplicate(fit.record)) for fit in fits]
     parts = cut(fits, n_workers)
     assert sorted(map(sorted, parts)) == [[0, 3], [1], [2], [4]]
-    assert_as_alone(originals, train_together(fits, never, n_workers=n_workers))
+    assert_as_alone(fits, train_together(fits, never, n_workers=n_workers))
 
 
 def test_long_steps_are_shared_among_threads():
@@ -99,7 +103,7 @@ def test_fits_with_other_numbers_of_steps():
     fits = []
     for n_rows in (16, 80, 17, 88):
         job = make_job(make_kind(), (n_rows,))
-        fits.append(Fit(job, start(job)))
+        fits.append(fit_of(job))
     assert sorted(map(sorted, cut(fits, 1))) == [[0], [1, 3], [2]]
 
 
@@ -108,10 +112,10 @@ def test_what_separates_fits():
     kind = make_kind()
     plain = make_job(kind, (20,))
     jobs = [plain, replace(plain, n_epochs=1), make_job(kind, (20,), valid=(5,))]
-    keys = [Fit(job, start(job)).key for job in jobs]
+    keys = [fit_of(job).key for job in jobs]
     assert len(set(keys)) == len(keys)
     other = make_job(kind, (20,), learning_rate=0.5, dropout=0.3, max_epochs=7)
-    assert Fit(other, start(other)).key == keys[0]
+    assert fit_of(other).key == keys[0]
 
 
 def test_an_error_is_its_own_fits():
@@ -127,18 +131,23 @@ def test_an_error_is_its_own_fits():
             super().shuffle(x, axis)
 
     fits = make_fits(*[make_kind(restore_best=True)] * 3, max_epochs=3)
-    fits[1].record.generators[0] = FailsLater(np.random.PCG64(0))
-    originals = [Fit(fit.job, duplicate(fit.record)) for fit in fits]
+
+    def start_to_fail():
+        record = start(fits[1].job)
+        record.generators[0] = FailsLater(np.random.PCG64(0))
+        return record
+
+    fits[1] = replace(fits[1], start=start_to_fail)
     outcomes = train_together(fits, never)
     assert isinstance(outcomes[1], OverflowError)
-    assert_as_alone([originals[0], originals[2]], [outcomes[0], outcomes[2]])
+    assert_as_alone([fits[0], fits[2]], [outcomes[0], outcomes[2]])
 
 
 def test_penalty_only_where_there_is_one():
     """A fit without penalties has no such column, whoever trains beside it."""
     kind = make_kind()
     jobs = [make_job(kind, (20,), l2=value) for value in (0.0, 1e-3)]
-    fits = [Fit(job, start(job)) for job in jobs]
+    fits = [fit_of(job) for job in jobs]
     (_, without), (_, with_penalty) = train_together(fits, never)
     assert "penalty" not in without
     assert (with_penalty["penalty"] > 0).all()
@@ -158,12 +167,11 @@ def test_a_penalized_fit_may_leave_first(monkeypatch):
         make_job(kind, (20,), valid=(6,), l2=l2, max_epochs=max_epochs)
         for l2, max_epochs in ((1e-3, 1), (0.0, 3))
     ]
-    fits = [Fit(job, start(job)) for job in jobs]
-    originals = [Fit(fit.job, duplicate(fit.record)) for fit in fits]
+    fits = [fit_of(job) for job in jobs]
     monkeypatch.setattr(_batching, "Loop", Counted)
     outcomes = train_together(fits, never)
     assert begun == [2]
-    assert_as_alone(originals, outcomes)
+    assert_as_alone(fits, outcomes)
 
 
 def test_cancelled_rounds_end():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -247,3 +249,15 @@ def test_log_probabilities_of_certain_predictions(blobs):
     logs = model.fit(X, y).predict_log_proba(20 * X)
     assert logs.min() < -40
     assert np.isfinite(logs).all()
+
+
+@pytest.mark.parametrize("dtype", [int, float, str])
+def test_warns_where_most_labels_are_their_own(dtype):
+    """A target that may be a regression's is met with scikit-learn's warning."""
+    y = np.arange(30).astype(dtype)
+    model = OptimizedMLPClassifier(max_epochs=1, early_stopping=False, random_state=0)
+    with pytest.warns(UserWarning, match="greater than 50%"):
+        model.fit(np.zeros((30, 2)), y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(np.zeros((30, 2)), np.repeat(y[:15], 2))
