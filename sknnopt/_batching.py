@@ -26,9 +26,9 @@ from sknnopt._threads import n_torch_threads
 #: Members of a part have at most this ratio between their numbers of steps an epoch:
 #: those with fewer stand idle in the others' last ones.
 _STEP_RATIO = 1.25
-#: Nanoseconds of a step that are worth a thread of their own. Below, threads would
-#: only wait for each other's turn at the interpreter.
-_WORTH_A_THREAD = 700_000.0
+#: Nanoseconds of a step, for each layer, that are worth a thread of their own. Below,
+#: threads would only wait for each other's turn at the interpreter.
+_WORTH_A_THREAD = 350_000.0
 #: Nanoseconds of one multiplication with addition, and of passing over one number, in
 #: single precision.
 _PER_PRODUCT, _PER_NUMBER = 0.03, 0.3
@@ -99,6 +99,11 @@ class Fit:
         of_member = _PER_PRODUCT * n_products + _PER_NUMBER * n_passed
         return len(self.job) * of_member * kind.dtype.itemsize / 4
 
+    @property
+    def layer_time(self) -> float:
+        """The same for each layer, on average: how long calls take."""
+        return self.step_time / (len(self.job.kind.architecture.sizes) - 1)
+
 
 def train_together(
     fits: Sequence[Fit],
@@ -142,9 +147,10 @@ def train_together(
             while (part := _next(parts)) is not None:
                 _train_part(fits, part, is_cancelled, progress, outcomes)
 
+    n_worth = sum(_n_worth(fits[number] for number in part) >= 1 for part in made)
     helpers = [
         threading.Thread(target=work, name="sknnopt-worker", daemon=True)
-        for _ in range(min(n_workers, len(made)) - 1)
+        for _ in range(min(n_workers, n_worth) - 1)
     ]
     for helper in helpers:
         helper.start()
@@ -202,9 +208,13 @@ def _shared_out(
     fits: Sequence[Fit], numbers: list[int], n_workers: int
 ) -> list[list[int]]:
     """Share a batch among the threads, if its steps are long enough for that."""
-    step_time = sum(fits[i].step_time for i in numbers)
-    n_parts = int(np.clip(step_time // _WORTH_A_THREAD, 1, n_workers))
+    n_parts = int(np.clip(_n_worth(fits[i] for i in numbers), 1, n_workers))
     return [numbers[start::n_parts] for start in range(min(n_parts, len(numbers)))]
+
+
+def _n_worth(fits: Iterable[Fit]) -> int:
+    """Return how many threads the steps of a batch are long enough for."""
+    return int(sum(fit.layer_time for fit in fits) // _WORTH_A_THREAD)
 
 
 def _next(parts: queue.SimpleQueue[list[int]]) -> list[int] | None:

@@ -1,4 +1,4 @@
-"""Long columns, block by block: what is computed of them at once is bounded."""
+"""Rows, block by block: what is computed at once is bounded."""
 
 from __future__ import annotations
 
@@ -75,3 +75,23 @@ def class_indices(
     for part in blocks(len(y), size):
         index[part] = np.searchsorted(classes, y[part])
     return index
+
+
+def place(steps: np.ndarray, values: np.ndarray, batch_size: int) -> None:
+    """Write consecutive rows into batches that may be longer than their rows.
+
+    Parameters
+    ----------
+    steps : ndarray of shape (n_steps, padded_rows, ...)
+        Where to write; what is beyond the rows is left as it is.
+    values : ndarray of shape (n_rows, ...)
+        Rows, at most ``n_steps * batch_size``.
+    batch_size : int
+        Rows in each step.
+    """
+    n_full = len(values) // batch_size
+    whole = values[: n_full * batch_size]
+    steps[:n_full, :batch_size] = whole.reshape(n_full, batch_size, *values.shape[1:])
+    if len(values) > n_full * batch_size:
+        rest = values[n_full * batch_size :]
+        steps[n_full, : len(rest)] = rest

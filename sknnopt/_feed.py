@@ -1,4 +1,4 @@
-"""From rows of a table to batches of tensors, and the masks of dropout.
+"""From rows of a table to batches of tensors.
 
 Rows are gathered, and random numbers drawn, for a *chunk* of steps at a time: often
 enough to bound memory, seldom enough to cost little beside the arithmetic.
@@ -19,12 +19,12 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from sknnopt._blocks import place
+from sknnopt._dropout import Masks
 from sknnopt._job import Job, Kind, Rows
 
 #: Numbers that one member may gather or draw at once in training.
 _CHUNK = 1 << 20
-#: Levels of the random numbers that decide on dropout.
-_LEVELS = 1 << 16
 #: Batches and evaluations hold a multiple of this many rows, so that with widths of
 #: multiples of four a member's numbers fill whole stretches of memory.
 ROW_STEP = 8
@@ -176,8 +176,14 @@ class Epochs:
         # From one network's shape alone: a member must draw the same numbers in
         # whatever company.
         self._steps_in_chunk = max(1, _CHUNK // (self.padded_size * drawn))
-        self._drops = job.settings.dropout.any(axis=0)
-        self._is_static = self.n_steps.max() == 1 and not self._drops.any()
+        self._masks = Masks(
+            job.settings.dropout,
+            job.kind.architecture.hidden,
+            (self.batch_size, self.padded_size),
+            self.kind.dtype,
+            reuses=reuses,
+        )
+        self._is_static = self.n_steps.max() == 1 and not self._masks.any
         self._kept: Chunk | None = None
         self._members = [_Member(rows, self.batch_size) for rows in job.rows]
         self._is_weighted = any(rows.weight is not None for rows in job.rows)
@@ -239,13 +245,17 @@ class Epochs:
         for member, X_own, target_own in zip(self._members, X, target, strict=True):
             member.gather(begin, end, X_own, target_own)
         scale, weight = self._scaled(first, n_steps)
+        n_rows = np.clip(self.n_rows - begin, 0, end - begin)
         return Chunk(
             first=first,
             X=_tensor(X, self.kind),
             target=_tensor(target, self.kind).transpose(0, 1).contiguous(),
             scale=scale,
             weight=weight if self.kind.architecture.normalization == "batch" else None,
-            masks=self._masks(first, n_steps, generators),
+            masks=tuple(
+                None if mask is None else _tensor(mask, self.kind)
+                for mask in self._masks(n_steps, n_rows, generators)
+            ),
         )
 
     def _empty(self, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -283,44 +293,6 @@ class Epochs:
         if not self._is_weighted:
             self._weights[counts.tobytes()] = pair
         return pair
-
-    def _masks(
-        self, first: int, n_steps: int, generators: Sequence[np.random.Generator]
-    ) -> tuple[Tensor | None, ...]:
-        if not self._drops.any():
-            return ()
-        begin, end = first * self.batch_size, (first + n_steps) * self.batch_size
-        n_rows = np.clip(self.n_rows - begin, 0, end - begin)
-        masks: list[Tensor | None] = []
-        for layer, width in enumerate(self.kind.architecture.hidden):
-            rates = self.job.settings.dropout[:, layer]
-            if not rates.any():
-                masks.append(None)
-                continue
-            shape = len(self._members), n_steps, self.padded_size, width
-            mask = np.ones(shape, dtype=self.kind.dtype)
-            for member, rate in enumerate(rates):
-                if rate > 0:
-                    units = int(n_rows[member]), width
-                    drawn = _dropped(generators[member], rate, units, self.kind.dtype)
-                    place(mask[member], drawn, self.batch_size)
-            masks.append(_tensor(mask, self.kind))
-        return tuple(masks)
-
-
-def _dropped(
-    generator: np.random.Generator,
-    rate: float,
-    shape: tuple[int, ...],
-    dtype: np.dtype,
-) -> np.ndarray:
-    """Draw zeros with probability ``rate`` and its complement's inverse elsewhere."""
-    # Sixteen bits a unit are several times faster than a float; the rate is rounded to
-    # them, and the inverse is that of what is drawn.
-    threshold = int(np.clip(round(rate * _LEVELS), 0, _LEVELS - 1))
-    drawn = generator.integers(_LEVELS, size=shape, dtype=np.uint16)
-    inverse = dtype.type(_LEVELS / (_LEVELS - threshold))
-    return (drawn >= threshold) * inverse
 
 
 class _Member:
@@ -367,26 +339,6 @@ class _Member:
         given = self._rows.weight
         values = np.ones(len(positions)) if given is None else given[positions]
         place(weight, values, self._batch_size)
-
-
-def place(steps: np.ndarray, values: np.ndarray, batch_size: int) -> None:
-    """Write consecutive rows into batches that may be longer than their rows.
-
-    Parameters
-    ----------
-    steps : ndarray of shape (n_steps, padded_rows, ...)
-        Where to write; what is beyond the rows is left as it is.
-    values : ndarray of shape (n_rows, ...)
-        Rows, at most ``n_steps * batch_size``.
-    batch_size : int
-        Rows in each step.
-    """
-    n_full = len(values) // batch_size
-    whole = values[: n_full * batch_size]
-    steps[:n_full, :batch_size] = whole.reshape(n_full, batch_size, *values.shape[1:])
-    if len(values) > n_full * batch_size:
-        rest = values[n_full * batch_size :]
-        steps[n_full, : len(rest)] = rest
 
 
 def target_dtype(kind: Kind) -> np.dtype:

@@ -74,8 +74,10 @@ def test_fits_of_one_kind_are_one_batch(n_workers):
 
 
 @pytest.mark.parametrize("n_workers", [1, 2, 5])
-def test_fits_of_many_kinds(n_workers):
+def test_fits_of_many_kinds(n_workers, monkeypatch):
     """Fits of other kinds train in batches of their own, on any number of threads."""
+    # Any step is worth a thread.
+    monkeypatch.setattr(_batching, "_WORTH_A_THREAD", 1e3)
     kinds = [
         make_kind(restore_best=True),
         make_kind(restore_best=True, hidden=(7,), activations="relu"),

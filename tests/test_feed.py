@@ -12,7 +12,8 @@ from helpers import make_job, make_kind, make_rows, make_table, on_table
 from scipy import sparse, stats
 
 from sknnopt import _feed
-from sknnopt._feed import ROW_STEP, Batch, Epochs, gather, padded_rows, place
+from sknnopt._blocks import place
+from sknnopt._feed import ROW_STEP, Batch, Epochs, gather, padded_rows
 from sknnopt._job import Table
 
 _ALL = slice(None)
@@ -73,6 +74,8 @@ def _counted(batches):
     counts = joined["scale"] > 0
     for name in ("X", "target"):
         joined[name] = joined[name] * counts
+    masks = joined["masks"]
+    joined["masks"] = [None if mask is None else mask * counts for mask in masks]
     return joined
 
 
