@@ -78,7 +78,7 @@ class Masks:
                 masks.append(None)
                 continue
             mask = self._ones(layer, n_steps)
-            for member in np.flatnonzero(rates):
+            for member in np.flatnonzero(rates).tolist():
                 own = mask[member], rates[member], int(n_rows[member])
                 self._draw(generators[member], *own)
             masks.append(mask)
