@@ -62,16 +62,7 @@ def _draw_row_memory(axes: Any, rows: list[dict[str, Any]]) -> None:
 def _draw_width(axes: Any, rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
-    _curve(axes, rows, "width", "share_of_wall", _BLUE, label="of the wall time")
-    _curve(
-        axes,
-        rows,
-        "width",
-        "share_of_operators",
-        _ORANGE,
-        label="of torch's operators",
-        marker="s",
-    )
+    _curve(axes, rows, "width", "share", _BLUE, label="matrix products")
     axes.plot(
         [256], [PRODUCTS_BAR.value], "_", ms=18, mew=2, color=_GRAY, label="the bar"
     )

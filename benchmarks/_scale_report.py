@@ -116,10 +116,7 @@ def _rows(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _width(rows: list[dict[str, Any]]) -> list[str]:
-    head = (
-        *("hidden layers", "time per update", "products / wall time"),
-        *("products / operators", "bar"),
-    )
+    head = "hidden layers", "time per update", "products / wall time", "bar"
     cells = []
     for row in rows:
         width = row["design"]["width"]
@@ -128,16 +125,14 @@ def _width(rows: list[dict[str, Any]]) -> list[str]:
             [
                 f"({width}, {width})",
                 _time_spread(row["wall"]),
-                _spread(row["share_of_wall"]),
-                _spread(row["share_of_operators"]),
-                _judged(PRODUCTS_BAR, row["share_of_wall"]) if is_judged else "",
+                _spread(row["share"]),
+                _judged(PRODUCTS_BAR, row["share"]) if is_judged else "",
             ]
         )
     text = (
         f"Fits of {rows[0]['design']['rows']:,} rows of 28 numbers, batches of "
-        "1,024. How much of the wall time, and of the time of torch's operators, "
-        "goes into matrix products is from a profiled fit, which is slower; time per "
-        "update is from one without the profiler."
+        "1,024. How much of the wall time goes into matrix products is from a profiled "
+        "fit, which is slower; time per update is from one without the profiler."
     )
     return ["## Width", "", paragraph(text), "", *table(head, cells)]
 
