@@ -34,11 +34,12 @@ from sknnopt._fitting import (
     train,
 )
 from sknnopt._history import join_lines
-from sknnopt._job import Kind, Record
+from sknnopt._job import Kind
 from sknnopt._layout import Layout
 from sknnopt._oof import OutOfFold
 from sknnopt._parameters import MLPParameters
 from sknnopt._plan import check_layers, make_architecture
+from sknnopt._record import Record
 from sknnopt._responses import Responder
 from sknnopt._training import MemberNet
 

@@ -17,10 +17,11 @@ import numpy as np
 
 from sknnopt._feed import padded_rows, rows_at_once
 from sknnopt._history import join_lines
-from sknnopt._job import Job, Record
+from sknnopt._job import Job
 from sknnopt._loop import Loop
 from sknnopt._network import plain_mode
 from sknnopt._progress import SearchProgress
+from sknnopt._record import Record
 from sknnopt._threads import n_torch_threads
 
 #: Members of a part have at most this ratio between their numbers of steps an epoch:

@@ -21,18 +21,11 @@ from sknnopt._architecture import Architecture, per_layer
 from sknnopt._batching import Fit
 from sknnopt._feed import row_number_dtype, row_numbers
 from sknnopt._folds import Folds, held_out_folds
-from sknnopt._job import (
-    Job,
-    Kind,
-    Record,
-    Rows,
-    Table,
-    fresh_slots,
-    make_generators,
-)
+from sknnopt._job import Job, Kind, Rows, Table
 from sknnopt._network import plain_mode
 from sknnopt._plan import make_kind, make_settings, stops_early
 from sknnopt._progress import progress_callbacks
+from sknnopt._record import Record, fresh_slots, make_generators
 from sknnopt._splits import held_out_rows
 from sknnopt._tasks import current, exchange
 from sknnopt._threads import n_torch_threads

@@ -7,7 +7,6 @@ numbers are no longer finite, and then leaves the batch; the others go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,17 +14,18 @@ import torch
 from torch import Tensor
 
 from sknnopt._feed import Batch, Chunk, Epochs, rows_at_once
-from sknnopt._job import Job, Record
-from sknnopt._layout import Layout, spread
+from sknnopt._gradient_norms import GradientNorms, layer_columns
+from sknnopt._job import Job
+from sknnopt._layout import spread
 from sknnopt._network import MemberNetwork
 from sknnopt._propagation import Propagation
+from sknnopt._record import Record
 from sknnopt._reduction import sum_over_rows
 from sknnopt._scores import Evaluation
 from sknnopt.clipping import (
     clip_by_norm,
     clip_by_norm_per_tensor,
     clip_by_value,
-    gradient_norm,
 )
 from sknnopt.losses import LOSSES
 from sknnopt.optimizers import initial_slots, update
@@ -153,7 +153,7 @@ class Loop:
         self._clip_norm = self._limit(settings.clip_norm)
         self._clip_value = self._limit(settings.clip_value)
         self._slices = [segment.columns for segment in self.layout.trained]
-        self._layers = _layer_columns(self.layout)
+        self._layers = layer_columns(self.layout)
         self._l1 = self._strength(settings.l1)
         self._l2 = self._strength(settings.l2)
         n_layers = len(self.kind.architecture.sizes) - 1
@@ -192,7 +192,7 @@ class Loop:
         """
         epochs = self.epochs
         self._before.copy_(self.record.weights)
-        self._norms = _Norms(self._layers, self.kind.monitor, epochs.n_steps)
+        self._norms = GradientNorms(self._layers, self.kind.monitor, epochs.n_steps)
         rates = self._rates()
         of_step = self._tensor(rates[..., None]).unbind(0)
         totals = [
@@ -427,48 +427,3 @@ class Loop:
         if self.kind.restore_best:
             self._whole.weights.copy_(self._whole.best_weights)
         return self._whole
-
-
-class _Norms:
-    """Gradient norms of an epoch: of its last step, or the mean over its steps."""
-
-    def __init__(self, layers: list[slice], monitor: str, n_steps: np.ndarray) -> None:
-        self.monitor, self.n_steps = monitor, n_steps
-        self._columns = layers
-        self._last = set((n_steps - 1).tolist())
-        self._sum: Tensor | None = None
-
-    def read(self, step: int, gradient: Tensor) -> Tensor | None:
-        """Take in the gradient of a step, where it is asked for; return its norm."""
-        if self.monitor == "off":
-            return None
-        if self.monitor == "light" and step not in self._last:
-            return None
-        layers = [gradient_norm(gradient[:, columns]) for columns in self._columns]
-        norm = gradient_norm(gradient)
-        norms = torch.cat([norm, *layers], 1)
-        wanted = self.n_steps > step if self.monitor == "full" else self._is_last(step)
-        if not wanted.all():
-            unwanted = torch.from_numpy(~wanted[:, None]).to(norms.device)
-            norms.masked_fill_(unwanted, 0.0)
-        self._sum = norms if self._sum is None else self._sum + norms
-        return norm
-
-    def _is_last(self, step: int) -> np.ndarray:
-        is_last: np.ndarray = self.n_steps - 1 == step
-        return is_last
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """Return the norms as columns of history: the network's and each layer's."""
-        if self._sum is None:
-            return {}
-        count = self.n_steps if self.monitor == "full" else np.ones(len(self.n_steps))
-        norms = self._sum.cpu().numpy() / count[:, None]
-        layers = [f"gradient_norm_{layer}" for layer in range(norms.shape[1] - 1)]
-        return dict(zip(["gradient_norm", *layers], norms.T, strict=True))
-
-
-def _layer_columns(layout: Layout) -> list[slice]:
-    """Return the columns of each layer: weights begin it, and the next one ends it."""
-    starts = [segment.start for segment in layout.of_kind("weight")]
-    return [slice(*ends) for ends in pairwise([*starts, layout.n_trained])]

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import _thread
 import atexit
-import copy
 import threading
 import time
 import weakref
@@ -42,8 +41,12 @@ from sknnopt._tasks import (
     Task,
     TaskCancelledError,
     current,
+    end_dropped,
     exchange,
+    off_the_main_thread,
     ring,
+    spawn,
+    twin_of,
 )
 
 __all__ = ["Rendezvous", "TaskCancelledError", "current", "exchange"]
@@ -215,7 +218,7 @@ class Rendezvous:
         if not tasks:
             return
         try:
-            _off_the_main_thread(self._start_here, tasks)
+            off_the_main_thread(self._start_here, tasks)
         except RuntimeError as error:  # the system gives no more threads
             for task in tasks:
                 self._take_back(task, error)
@@ -223,7 +226,7 @@ class Rendezvous:
     def _start_here(self, tasks: list[Task]) -> None:
         for task in tasks:
             try:
-                _spawn("sknnopt-task", self._run, task)
+                spawn("sknnopt-task", self._run, task)
             except RuntimeError as error:  # the system gives no more threads
                 self._take_back(task, error)
 
@@ -272,9 +275,9 @@ class Rendezvous:
         if not tasks:
             return
         try:
-            _thread.start_new_thread(_end_dropped, (tasks,))
+            _thread.start_new_thread(end_dropped, (tasks,))
         except RuntimeError:  # the system gives no more threads
-            _end_dropped(tasks)
+            end_dropped(tasks)
 
     # -------------------------------------------------- the rules, under the lock
 
@@ -345,7 +348,7 @@ class Rendezvous:
 
     def _ensure_trainer(self) -> None:
         if self._trainer is None:
-            self._trainer = _spawn("sknnopt-trainer", self._train_rounds)
+            self._trainer = spawn("sknnopt-trainer", self._train_rounds)
 
     def _train_rounds(self) -> None:
         while True:
@@ -377,7 +380,7 @@ class Rendezvous:
                     "outcomes came back."
                 )
         except BaseException as error:  # noqa: BLE001  # the tasks raise it
-            outcomes = [_twin(error) for _ in tasks]
+            outcomes = [twin_of(error) for _ in tasks]
         finally:
             self._is_processing = False
         with self._lock:
@@ -406,38 +409,6 @@ class Rendezvous:
         for task in list(self._in[State.RUNNING]):
             self._move(task, State.STRAGGLING)
         return self._advance()
-
-
-def _spawn(name: str, function: Callable[..., None], *args: Any) -> threading.Thread:
-    thread = threading.Thread(target=function, args=args, name=name, daemon=True)
-    thread.start()
-    return thread
-
-
-def _off_the_main_thread(function: Callable[..., None], *args: Any) -> None:
-    """Call a function that is not safe from interrupts, such as to start threads."""
-    if threading.get_ident() == threading.main_thread().ident:
-        _thread.start_new_thread(function, args)
-    else:
-        function(*args)
-
-
-def _end_dropped(tasks: list[Task]) -> None:
-    for task in tasks:
-        task.fail(TaskCancelledError("The call of this task was aborted."))
-        task.tell()
-
-
-def _twin(error: BaseException) -> BaseException:
-    """Return a copy, so that threads do not write into one traceback."""
-    try:
-        twin = copy.copy(error)
-    except Exception:  # noqa: BLE001  # an exception may refuse to be copied
-        return error
-    if type(twin) is not type(error):
-        return error
-    twin.__cause__, twin.__context__ = error.__cause__, error.__context__
-    return twin.with_traceback(error.__traceback__)
 
 
 _open: weakref.WeakSet[Rendezvous] = weakref.WeakSet()

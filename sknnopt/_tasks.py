@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+import copy
 import os
 import threading
 import time
@@ -279,6 +281,40 @@ def ring(bell: threading.Lock) -> None:
     """Let one thread pass that waits for the lock now or later."""
     with suppress(RuntimeError):  # it rings already
         bell.release()
+
+
+def spawn(name: str, function: Callable[..., None], *args: Any) -> threading.Thread:
+    """Start a thread that does not keep the interpreter from ending."""
+    thread = threading.Thread(target=function, args=args, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def off_the_main_thread(function: Callable[..., None], *args: Any) -> None:
+    """Call a function that is not safe from interrupts, such as to start threads."""
+    if threading.get_ident() == threading.main_thread().ident:
+        _thread.start_new_thread(function, args)
+    else:
+        function(*args)
+
+
+def end_dropped(tasks: list[Task]) -> None:
+    """Tell the callers of tasks that will never begin."""
+    for task in tasks:
+        task.fail(TaskCancelledError("The call of this task was aborted."))
+        task.tell()
+
+
+def twin_of(error: BaseException) -> BaseException:
+    """Return a copy, so that threads do not write into one traceback."""
+    try:
+        twin = copy.copy(error)
+    except Exception:  # noqa: BLE001  # an exception may refuse to be copied
+        return error
+    if type(twin) is not type(error):
+        return error
+    twin.__cause__, twin.__context__ = error.__cause__, error.__context__
+    return twin.with_traceback(error.__traceback__)
 
 
 def _forget_task() -> None:

@@ -21,10 +21,11 @@ from skorch.dataset import Dataset, unpack_data
 from torch import Tensor, nn
 
 from sknnopt._callbacks import CallbackHooks, check_callbacks
-from sknnopt._job import Job, Kind, Record, Rows
+from sknnopt._job import Job, Kind, Rows
 from sknnopt._loop import Loop
 from sknnopt._network import MemberNetwork, plain_mode
 from sknnopt._progress import ProgressCallback
+from sknnopt._record import Record
 from sknnopt.losses import LOSSES, respond
 
 #: Losses of which skorch's history tells when they were at their best.

@@ -13,9 +13,10 @@ from torch import nn
 from torch.nn import functional
 
 from sknnopt._architecture import Architecture
-from sknnopt._job import Job, Kind, Record, Rows, Settings, Table
+from sknnopt._job import Job, Kind, Rows, Settings, Table
 from sknnopt._layout import Layout
 from sknnopt._loop import Loop
+from sknnopt._record import Record
 from sknnopt.schedules import SCHEDULES, warmup
 
 #: torch's own modules for the names of the registry.

@@ -19,8 +19,9 @@ from helpers import (
     train,
 )
 
-from sknnopt._job import Job, Record, Rows, Settings, fresh_slots
+from sknnopt._job import Job, Rows, Settings
 from sknnopt._layout import Layout, initial_weights
+from sknnopt._record import Record, fresh_slots
 from sknnopt.optimizers import OPTIMIZERS, initial_slots
 
 SLOT_NAMES = {name: set(option.slots) for name, option in OPTIMIZERS.items()}

@@ -20,8 +20,8 @@ from helpers import (
     train,
 )
 
-from sknnopt._job import fresh_slots
 from sknnopt._loop import Loop
+from sknnopt._record import fresh_slots
 from sknnopt._scores import Evaluation
 from sknnopt.optimizers import OPTIMIZERS
 

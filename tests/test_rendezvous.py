@@ -517,7 +517,7 @@ def test_a_task_that_waits_for_a_waiting_task_is_not_waited_for(monkeypatch):
 
 def test_too_few_threads(monkeypatch):
     """Where the system gives no more threads, tasks make do with those there are."""
-    spawn, alive, lock = _rendezvous._spawn, [0], threading.Lock()
+    spawn, alive, lock = _rendezvous.spawn, [0], threading.Lock()
 
     def sparing(name, function, *args):
         if name != "sknnopt-task":
@@ -534,7 +534,7 @@ def test_too_few_threads(monkeypatch):
 
         return spawn(name, counted, *args)
 
-    monkeypatch.setattr(_rendezvous, "_spawn", sparing)
+    monkeypatch.setattr(_rendezvous, "spawn", sparing)
     rounds = Rounds()
     outcomes = watched(lambda: call_all(meet(rounds), map_fits(range(9))), "threads")
     assert outcomes == [*range(9)]
@@ -547,7 +547,7 @@ def test_no_thread_at_all(monkeypatch):
     def refuse(name, function, *args):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(_rendezvous, "_spawn", refuse)
+    monkeypatch.setattr(_rendezvous, "spawn", refuse)
     outcomes = watched(lambda: call_all(meet(Rounds()), map_fits(range(3))), "threads")
     assert [str(error) for error in outcomes] == ["can't start new thread"] * 3
 

@@ -9,8 +9,9 @@ from helpers import LOSS_PARAMETERS, make_kind, make_rows, make_table, plain_los
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 
 from sknnopt import _scores
-from sknnopt._job import Record, Rows, Table
+from sknnopt._job import Rows, Table
 from sknnopt._network import MemberNetwork
+from sknnopt._record import Record
 from sknnopt._scores import Evaluation
 from sknnopt.losses import LOSSES
 

@@ -269,3 +269,23 @@ def test_errors_reach_their_own_task(table):
         search.fit(X, y)
     scores = search.cv_results_["mean_test_score"]
     assert np.isfinite(scores).tolist() == [True, False]
+
+
+def test_in_dask_workers(table, rounds):
+    """Searches in the threads of a dask worker gather, each what it runs."""
+    distributed = pytest.importorskip("distributed")
+    model = make_pipeline(StandardScaler(), OptimizedMLPClassifier(**SMALL))
+    grid = {"optimizedmlpclassifier__learning_rate": [1e-3, 1e-2]}
+    alone = GridSearchCV(model, grid, cv=3).fit(*table)
+
+    def search():
+        with parallel_config(backend="sknnopt"):
+            return GridSearchCV(model, grid, cv=3, refit=False).fit(*table)
+
+    worker = {"processes": False, "n_workers": 1, "threads_per_worker": 2}
+    with distributed.Client(**worker, dashboard_address=None) as client:
+        searches = client.gather([client.submit(search, pure=False) for _ in range(2)])
+    for each in searches:
+        scores = each.cv_results_["mean_test_score"]
+        assert np.array_equal(scores, alone.cv_results_["mean_test_score"])
+    assert rounds == [6, 6]
