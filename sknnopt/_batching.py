@@ -23,6 +23,7 @@ from sknnopt._network import plain_mode
 from sknnopt._progress import SearchProgress
 from sknnopt._record import Record
 from sknnopt._threads import n_torch_threads
+from sknnopt.optimizers import OPTIMIZERS
 
 #: Members of a part have at most this ratio between their numbers of steps an epoch:
 #: those with fewer stand idle in the others' last ones.
@@ -74,7 +75,7 @@ class Fit:
         job = self.job
         table = job.rows[0].table
         return (
-            job.kind,
+            job.kind.common,
             job.n_epochs,
             bool(job.held_out),
             # In batches of another size numbers are rounded otherwise.
@@ -164,6 +165,8 @@ def train_together(
 def cut(fits: Sequence[Fit], n_workers: int) -> list[list[int]]:
     """Cut the fits into parts that train as one batch, the longest part first.
 
+    In each, fits of the same activations and update rule lie side by side.
+
     Parameters
     ----------
     fits : sequence of Fit
@@ -192,6 +195,8 @@ def cut(fits: Sequence[Fit], n_workers: int) -> list[list[int]]:
             for i in part
         )
 
+    for part in parts:
+        part.sort(key=lambda i: fits[i].job.kind.choice)
     return sorted(parts, key=length, reverse=True)
 
 
@@ -274,11 +279,26 @@ def _train(
     columns = _columns(loop.history)
     return [
         (
-            {name: values[start:end].copy() for name, values in arrays.items()},
+            _record(arrays, start, end, fit.job),
             _history(columns, start, end, fit.job),
         )
         for fit, start, end in zip(fits, starts, ends, strict=True)
     ]
+
+
+def _record(arrays: Columns, start: int, end: int, job: Job) -> Columns:
+    """Return what concerns a fit's own members, without what other rules remember."""
+    foreign = {
+        f"slot:{name}"
+        for option in OPTIMIZERS.values()
+        for name in option.slots
+        if name not in OPTIMIZERS[job.kind.optimizer].slots
+    }
+    return {
+        name: values[start:end].copy()
+        for name, values in arrays.items()
+        if name not in foreign
+    }
 
 
 def _columns(lines: list[Columns]) -> Columns:

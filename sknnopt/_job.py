@@ -19,7 +19,7 @@ from sknnopt._layout import Layout
 
 @dataclass(frozen=True)
 class Kind:
-    """What all members of a batch must have in common.
+    """What the members of a batch are, but for numbers.
 
     Parameters
     ----------
@@ -53,6 +53,18 @@ class Kind:
     restore_best: bool = False
     dtype: np.dtype = field(default_factory=lambda: np.dtype(np.float64))
     device: str = "cpu"
+
+    @property
+    def choice(self) -> tuple[str, tuple[str, ...]]:
+        """What members of one batch may choose for themselves."""
+        return self.optimizer, self.architecture.activations
+
+    @property
+    def common(self) -> tuple[Any, ...]:
+        """All else, which they must have in common."""
+        chosen = "architecture", "optimizer"
+        rest = [getattr(self, f.name) for f in fields(self) if f.name not in chosen]
+        return self.architecture.sizes, self.architecture.normalization, *rest
 
     @property
     def layout(self) -> Layout:
@@ -160,9 +172,9 @@ class Job:
     Parameters
     ----------
     kind : Kind
-        What the members share.
+        What the members share; the first one's, where they choose.
     settings : Settings
-        What differs.
+        Numbers, in which they differ.
     rows : sequence of Rows
         Each member's training rows.
     held_out : sequence of Rows
@@ -170,6 +182,9 @@ class Job:
     n_epochs : int or None, default=None
         Epochs to train now; None: each member's ``max_epochs``, which in any case
         is the horizon of its learning-rate schedule.
+    kinds : sequence of Kind
+        Each member's own, where they differ in their `Kind.choice`; those of one
+        choice lie side by side.
     """
 
     kind: Kind
@@ -177,14 +192,23 @@ class Job:
     rows: Sequence[Rows]
     held_out: Sequence[Rows] = ()
     n_epochs: int | None = None
+    kinds: Sequence[Kind] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def member_kinds(self) -> Sequence[Kind]:
+        """Each member's kind."""
+        return self.kinds or [self.kind] * len(self)
+
     def take(self, members: np.ndarray) -> Job:
         """Return the job of some of the members."""
+        kinds = [self.kinds[i] for i in members] if self.kinds else ()
         return replace(
             self,
+            kind=kinds[0] if kinds else self.kind,
+            kinds=kinds,
             settings=self.settings.take(members),
             rows=[self.rows[i] for i in members],
             held_out=[self.held_out[i] for i in members] if self.held_out else (),
@@ -192,9 +216,11 @@ class Job:
 
     @classmethod
     def join(cls, jobs: Sequence[Job]) -> Job:
-        """Return one job of the members of all, which must be of one kind."""
+        """Return one job of the members of all, of kinds that differ in choices."""
+        kinds = [kind for job in jobs for kind in job.member_kinds]
         return replace(
             jobs[0],
+            kinds=kinds if any(kind != kinds[0] for kind in kinds) else (),
             settings=Settings.join([job.settings for job in jobs]),
             rows=[rows for job in jobs for rows in job.rows],
             held_out=[rows for job in jobs for rows in job.held_out],

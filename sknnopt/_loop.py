@@ -7,7 +7,7 @@ numbers are no longer finite, and then leaves the batch; the others go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from sknnopt._feed import Batch, Chunk, Epochs, rows_at_once
 from sknnopt._gradient_norms import GradientNorms, layer_columns
 from sknnopt._job import Job
 from sknnopt._layout import spread
+from sknnopt._members import Updates
 from sknnopt._network import MemberNetwork
 from sknnopt._propagation import Propagation
 from sknnopt._record import Record
@@ -28,7 +29,6 @@ from sknnopt.clipping import (
     clip_by_value,
 )
 from sknnopt.losses import LOSSES
-from sknnopt.optimizers import initial_slots, update
 from sknnopt.penalties import (
     add_l1_gradient,
     add_l2_gradient,
@@ -108,6 +108,7 @@ class Loop:
         """Lay out the tensors that steps work on, for the members that live."""
         self.job, self.kind, self.record = job, job.kind, record
         architecture, self.layout = job.kind.architecture, job.kind.layout
+        activations = [kind.architecture.activations for kind in job.member_kinds]
         self.trained = record.weights[:, : self.layout.n_trained]
         self.gradient = torch.zeros_like(
             self.trained, memory_format=torch.contiguous_format
@@ -124,17 +125,20 @@ class Loop:
             record.weights,
             self.gradient,
             self.epochs.padded_size,
+            activations,
         )
         self._loss = LOSSES[job.kind.loss]
         self._parameter = self._tensor(job.settings.loss_parameter)[:, None, None]
         self._held_out = (
-            Evaluation(job.kind, job.held_out, self._parameter)
+            Evaluation(job.kind, job.held_out, self._parameter, activations)
             if job.held_out
             else None
         )
         self._trained_on: Evaluation | None = None
         if job.kind.monitor == "full":
-            self._trained_on = Evaluation(job.kind, job.rows, self._parameter)
+            self._trained_on = Evaluation(
+                job.kind, job.rows, self._parameter, activations
+            )
         self._read_settings()
 
     @property
@@ -149,7 +153,6 @@ class Loop:
     def _read_settings(self) -> None:
         """Turn the settings into tensors that broadcast over the flat weights."""
         settings = self.job.settings
-        self._momentum = self._tensor(settings.momentum)[:, None]
         self._clip_norm = self._limit(settings.clip_norm)
         self._clip_value = self._limit(settings.clip_value)
         self._slices = [segment.columns for segment in self.layout.trained]
@@ -158,7 +161,15 @@ class Loop:
         self._l2 = self._strength(settings.l2)
         n_layers = len(self.kind.architecture.sizes) - 1
         decay = np.repeat(settings.weight_decay[:, None], n_layers, axis=1)
-        self._decay = self._strength(decay)
+        self._updates = Updates(
+            [kind.optimizer for kind in self.job.member_kinds],
+            self.record.slots,
+            weights=self.trained,
+            gradient=self.gradient,
+            momentum=self._tensor(settings.momentum)[:, None],
+            weight_decay=self._strength(decay),
+            nesterov=self.kind.nesterov,
+        )
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.tensor(array, dtype=self.kind.torch_dtype, device=self.kind.device)
@@ -282,28 +293,12 @@ class Loop:
             clip_by_norm(self.gradient, self._clip_norm, norm)
 
     def _update(self, step: int, rate: Tensor) -> None:
-        slots = self.record.slots
-        arguments: dict[str, Any] = {
-            "gradient": self.gradient,
-            "learning_rate": rate,
-            "weight_decay": self._decay,
-            "momentum": self._momentum,
-        }
-        optimizer, nesterov = self.kind.optimizer, self.kind.nesterov
         if step < self.epochs.n_common_steps:
-            update(optimizer, self.trained, slots=slots, nesterov=nesterov, **arguments)
+            self._updates(rate)
             return
         # Some members have no row left in this epoch: the others' update alone.
-        busy = self._positions(self.epochs.n_steps > step)
-        weights = self.trained[busy]
-        part = {name: slot[busy] for name, slot in slots.items()}
-        taken: dict[str, Any] = {
-            k: v if v is None or len(v) == 1 else v[busy] for k, v in arguments.items()
-        }
-        update(optimizer, weights, slots=part, nesterov=nesterov, **taken)
-        self.trained[busy] = weights
-        for name, slot in slots.items():
-            slot[busy] = part[name]
+        busy = torch.from_numpy(self.epochs.n_steps > step)
+        self._updates.of_some(busy.to(self.gradient.device), rate)
 
     def _rates(self) -> np.ndarray:
         """Return the learning rate of each step, ``(steps, members)``."""
@@ -388,9 +383,7 @@ class Loop:
         if not finite.all():
             where = self._positions(~finite)
             self.record.weights[where] = self._before[where]
-            fresh = initial_slots(self.kind.optimizer, self.trained)
-            for name, slot in self.record.slots.items():
-                slot[where] = fresh[name][where]
+            self._updates.forget(torch.from_numpy(~finite).to(where.device))
             self.record.diverged = self.record.diverged | ~finite
         return ~finite
 

@@ -9,7 +9,7 @@ Every number is computed alike whoever trains beside a network: see `Layout.padd
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sknnopt._architecture import Architecture
 from sknnopt._layout import Layout, Segment
+from sknnopt._members import Activation, layer_activations
 from sknnopt._normalization import Normalization, layer_moments, normalized
 from sknnopt._reduction import sum_over_rows
 from sknnopt.activations import ACTIVATIONS
@@ -106,10 +107,15 @@ class _Hidden:
     """A hidden layer: linear, normalization, activation, dropout."""
 
     def __init__(
-        self, architecture: Architecture, tensors: _Tensors, layer: int, n_rows: int
+        self,
+        architecture: Architecture,
+        activation: Activation,
+        tensors: _Tensors,
+        layer: int,
+        n_rows: int,
     ) -> None:
         self._linear = _Linear(tensors, layer, n_rows, passes_back=layer > 0)
-        self._activation = ACTIVATIONS[architecture.activations[layer]]
+        self._activation = activation
         output = self._linear.output
         # A derivative that reads the input needs both; else one is written over.
         reads_input = self._activation.reads_input
@@ -193,6 +199,8 @@ class Propagation:
         Where :meth:`backward` writes.
     n_rows : int
         Rows of a batch.
+    activations : sequence of tuple of str, or None, default=None
+        Each member's, one for each hidden layer; None: the architecture's.
     """
 
     def __init__(
@@ -202,16 +210,19 @@ class Propagation:
         weights: Tensor,
         gradient: Tensor,
         n_rows: int,
+        activations: Sequence[tuple[str, ...]] | None = None,
     ) -> None:
         tensors = _Tensors(layout, weights, gradient)
         depth = len(architecture.hidden)
+        names = activations or [architecture.activations]
         self._hidden = [
-            _Hidden(architecture, tensors, layer, n_rows) for layer in range(depth)
+            _Hidden(architecture, activation, tensors, layer, n_rows)
+            for layer, activation in enumerate(layer_activations(names))
         ]
         self._head = _Linear(tensors, depth, n_rows, passes_back=depth > 0)
         self._slope = torch.zeros_like(self._head.output)
         self._gradient = gradient
-        self._real = _real_columns(architecture, layout, gradient)
+        self._real = _real_columns(set().union(*names), layout, gradient)
 
     def forward(
         self, X: Tensor, masks: Masks = (), weight: Tensor | None = None
@@ -258,15 +269,14 @@ class Propagation:
 
 
 def _real_columns(
-    architecture: Architecture, layout: Layout, gradient: Tensor
+    activations: Iterable[str], layout: Layout, gradient: Tensor
 ) -> Tensor | None:
     """Return ones at the weights and zeros at padding, where padding gets a gradient.
 
     It does behind units that answer zero by something else, as the sigmoid does.
     """
-    kinds = {ACTIVATIONS[name].make for name in architecture.activations}
     zero = gradient.new_zeros(1)
-    if not any(make(zero).item() for make in kinds):
+    if not any(ACTIVATIONS[name].make(zero).item() for name in activations):
         return None
     real = gradient.new_zeros(1, layout.n_trained)
     for segment in layout.trained:
@@ -275,7 +285,11 @@ def _real_columns(
 
 
 def infer(
-    architecture: Architecture, layout: Layout, weights: Tensor, X: Tensor
+    architecture: Architecture,
+    layout: Layout,
+    weights: Tensor,
+    X: Tensor,
+    activations: Sequence[Activation] | None = None,
 ) -> Tensor:
     """Return the raw outputs of trained networks: no dropout, running statistics.
 
@@ -289,6 +303,8 @@ def infer(
         All numbers of the networks.
     X : Tensor of shape (members, rows, features) or (rows, features)
         Rows; without members, all of them see the same ones.
+    activations : sequence of Activation or None, default=None
+        From `layer_activations`; None: the architecture's.
 
     Returns
     -------
@@ -298,13 +314,15 @@ def infer(
     tensors = {(s.kind, s.layer): s.whole(weights) for s in layout.segments}
     hidden = X if X.ndim == 3 else X.expand(len(weights), *X.shape)
     depth = len(architecture.hidden)
-    for layer, name in enumerate(architecture.activations):
+    if activations is None:
+        activations = [ACTIVATIONS[name] for name in architecture.activations]
+    for layer, activation in enumerate(activations):
         linear = _linear(tensors, layer, hidden)
         if architecture.normalization is not None:
             units = slice(architecture.hidden[layer])
             part = linear[..., units]
             part.copy_(_normalized_by_statistics(tensors, layer, part, units))
-        hidden = ACTIVATIONS[name].make(linear, out=linear)
+        hidden = activation.make(linear, out=linear)
     return _linear(tensors, depth, hidden)
 
 

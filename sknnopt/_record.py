@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sknnopt._job import Kind
 from sknnopt._layout import Layout, initial_weights
-from sknnopt.optimizers import OPTIMIZERS, initial_slots
+from sknnopt.optimizers import initial_slots
 
 _WORD = (1 << 64) - 1
 
@@ -122,10 +122,7 @@ class Record:
             if isinstance(values[0], Tensor):
                 joined[f.name] = torch.cat(values)
             elif isinstance(values[0], dict):
-                joined[f.name] = {
-                    name: torch.cat([value[name] for value in values])
-                    for name in values[0]
-                }
+                joined[f.name] = _joined_slots(parts)
             elif isinstance(values[0], list):
                 joined[f.name] = [item for value in values for item in value]
             else:
@@ -145,9 +142,8 @@ class Record:
         copy = self.take(np.arange(len(self.epochs)))
         copy.weights = change(copy.weights)
         copy.best_weights = change(copy.best_weights)
-        widths = OPTIMIZERS[kind.optimizer].slots
         for name, slot in copy.slots.items():
-            if widths[name] is None:
+            if slot.shape[1] > 1:  # else it is one number for each member
                 copy.slots[name] = change(slot)
         return copy
 
@@ -208,6 +204,18 @@ class Record:
                 dumped_slot = torch.tensor(arrays[f"slot:{name}"], device=slot.device)
                 slot.copy_(dumped_slot)
         return record
+
+
+def _joined_slots(parts: Sequence[Record]) -> dict[str, Tensor]:
+    """Join what rules remember; zero where a member's rule has nothing of a name."""
+    widths = {n: slot.shape[1] for part in parts for n, slot in part.slots.items()}
+
+    def slot_of(part: Record, name: str) -> Tensor:
+        if name in part.slots:
+            return part.slots[name]
+        return part.weights.new_zeros(len(part.weights), widths[name])
+
+    return {name: torch.cat([slot_of(part, name) for part in parts]) for name in widths}
 
 
 def make_generators(seeds: Sequence[int]) -> list[np.random.Generator]:

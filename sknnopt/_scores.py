@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sknnopt._feed import Batch, gather
 from sknnopt._job import Kind, Rows
+from sknnopt._members import layer_activations
 from sknnopt._propagation import infer
 from sknnopt.losses import LOSSES
 
@@ -36,6 +37,8 @@ class Evaluation:
         Each member's.
     parameter : Tensor of shape (members, 1, 1)
         The loss's parameter.
+    activations : sequence of tuple of str, or None, default=None
+        Each member's, one for each hidden layer; None: the kind's.
 
     Notes
     -----
@@ -43,11 +46,18 @@ class Evaluation:
     padded, and rounded otherwise than alone.
     """
 
-    def __init__(self, kind: Kind, rows: Sequence[Rows], parameter: Tensor) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        rows: Sequence[Rows],
+        parameter: Tensor,
+        activations: Sequence[tuple[str, ...]] | None = None,
+    ) -> None:
         self.kind = kind
+        names = activations or [kind.architecture.activations] * len(rows)
         lengths = np.array([len(of_member) for of_member in rows])
         self._groups = [
-            _Group(kind, rows, np.flatnonzero(lengths == length), parameter)
+            _Group(kind, rows, np.flatnonzero(lengths == length), parameter, names)
             for length in np.unique(lengths)
         ]
         self._members = len(rows)
@@ -81,8 +91,10 @@ class _Group:
         rows: Sequence[Rows],
         members: np.ndarray,
         parameter: Tensor,
+        activations: Sequence[tuple[str, ...]],
     ) -> None:
         self.kind, self.members = kind, members
+        self._activations = layer_activations([activations[i] for i in members])
         self._rows = [rows[member] for member in members]
         self._is_all = len(members) == len(rows)
         self._where = torch.from_numpy(members).to(parameter.device)
@@ -117,7 +129,7 @@ class _Group:
         architecture, layout = self.kind.architecture, self.kind.layout
         sums: list[Tensor] = []
         for batch in self._batches():
-            raw = infer(architecture, layout, weights, batch.X)
+            raw = infer(architecture, layout, weights, batch.X, self._activations)
             parts = self._parts(raw, batch)
             sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
         loss, count, error, reference = sums

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from sknnopt import _batching
 from sknnopt._batching import Fit, cut, train_together
 from sknnopt._loop import CancelledError, Loop
 from sknnopt._progress import SearchProgress
+from sknnopt.activations import ACTIVATIONS
+from sknnopt.optimizers import OPTIMIZERS
 
 
 def never(index=None):
@@ -54,13 +57,13 @@ def assert_as_alone(fits, outcomes):
         dumped = alone.to_arrays()
         assert set(arrays) == set(dumped)
         for name, values in dumped.items():
-            assert np.array_equal(arrays[name], values), name
+            np.testing.assert_array_equal(arrays[name], values, name)
         for member in range(len(fit.job)):
             expected = history_of(lines, member)
             is_own = history["member"] == member
             assert set(expected) == set(history)
             for name, values in expected.items():
-                assert np.array_equal(history[name][is_own], values), name
+                np.testing.assert_array_equal(history[name][is_own], values, name)
 
 
 @pytest.mark.parametrize("n_workers", [1, 2])
@@ -81,7 +84,7 @@ def test_fits_of_many_kinds(n_workers, monkeypatch):
     kinds = [
         make_kind(restore_best=True),
         make_kind(restore_best=True, hidden=(7,), activations="relu"),
-        make_kind(restore_best=True, optimizer="sgd"),
+        make_kind(restore_best=True, batch_size=5),
         make_kind(restore_best=True),
         make_kind(restore_best=True, loss="binary_cross_entropy"),
     ]
@@ -89,6 +92,46 @@ def test_fits_of_many_kinds(n_workers, monkeypatch):
     parts = cut(fits, n_workers)
     assert sorted(map(sorted, parts)) == [[0, 3], [1], [2], [4]]
     assert_as_alone(fits, train_together(fits, never, n_workers=n_workers))
+
+
+@pytest.mark.parametrize("normalization", [None, "batch"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_activations_and_rules_share_a_batch(normalization, dtype):
+    """Fits of one shape train as one batch, each with its own functions and rule."""
+    names = list(zip(OPTIMIZERS, cycle(ACTIVATIONS), reversed(ACTIVATIONS)))
+    fits = []
+    for seed, (optimizer, first, second) in enumerate(2 * names):
+        kind = make_kind(
+            restore_best=True,
+            optimizer=optimizer,
+            hidden=(7, 6),
+            activations=(first, second) if seed % 2 else (second, first),
+            normalization=normalization,
+            dtype=np.dtype(dtype),
+        )
+        # Longer and shorter epochs, and ends at different times.
+        job = make_job(
+            kind,
+            (20 + seed % 4,),
+            valid=(6 + seed % 3,),
+            max_epochs=3 + seed % 3,
+            dropout=0.2 * (seed % 2),
+            weight_decay=1e-2 * (seed % 2),
+        )
+        fits.append(Fit(job, partial(start, job, first_seed=seed)))
+    assert [sorted(part) for part in cut(fits, 2)] == [list(range(len(fits)))]
+    assert_as_alone(fits, train_together(fits, never))
+
+
+def test_members_that_diverge_forget_their_own_rule():
+    """Where some diverge, their rule begins anew and the others' goes on."""
+    fits = []
+    for optimizer, rate in (("sgd", 1e30), ("nadam", 1e30), ("adam", 1e-3)):
+        job = make_job(make_kind(optimizer=optimizer), (20,), learning_rate=rate)
+        fits.append(fit_of(job))
+    outcomes = train_together(fits, never)
+    assert [bool(arrays["diverged"][0]) for arrays, _ in outcomes[:1]] == [True]
+    assert_as_alone(fits, outcomes)
 
 
 def test_long_steps_are_shared_among_threads():

@@ -100,6 +100,14 @@ def test_defaults():
     }
 
 
+def test_slots_of_a_name_are_alike():
+    """What two rules call the same is as wide, so that their members can be joined."""
+    widths = {}
+    for option in OPTIMIZERS.values():
+        for name, width in option.slots.items():
+            assert widths.setdefault(name, width) == width
+
+
 @pytest.mark.parametrize("name", sorted(set(ORACLES) - {"sgd"}))
 def test_trajectory(name):
     """25 steps equal torch.optim's, every member with its own learning rate."""
