@@ -105,8 +105,8 @@ def _grids(rows: list[dict[str, Any]]) -> list[str]:
     text = (
         "Times faster is the peer's wall time divided by ours. CPU time includes that "
         "of worker processes. Losses are means of the training log-loss over all fits, "
-        "from several draws of initial weights; where they differ by over 5 %, the row "
-        "is invalid."
+        "from five draws of initial weights (skorch's fits draw one each); where they "
+        "differ by over 5 %, the row is invalid."
     )
     head = (
         *("network", "fits", "peer", "ours", "peer's", "times faster, wall", "CPU"),

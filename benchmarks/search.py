@@ -29,7 +29,9 @@ PARTS = ("grid", "growth", "reference", "memory", "members")
 PEERS = ("sklearn", "skorch")
 NETWORKS = ((10, 10), (72,), (64, 64, 64))
 EPOCHS = 30
-#: Searches, each from other initial weights, that a training loss is the mean of.
+#: Searches, each from other initial weights, that a training loss is the mean of. All
+#: fits of one search begin with the same, and their losses move together; but skorch's,
+#: which take minutes, begin with their own.
 N_DRAWS = 5
 #: Runs of scikit-learn's network in large searches, which take minutes each.
 N_REFERENCE = 3
@@ -82,7 +84,10 @@ def _grids(settings: Settings) -> Iterator[Job]:
                 design = {
                     **_design(hidden, size, settings),
                     "peer": peer,
-                    "n_draws": 1 if settings.quick else N_DRAWS,
+                    "n_draws": {
+                        "ours": 1 if settings.quick else N_DRAWS,
+                        peer: 1 if settings.quick or peer == "skorch" else N_DRAWS,
+                    },
                     "n_pairs": settings.n_pairs,
                 }
                 yield (
@@ -138,12 +143,9 @@ def _training_loss(
     who: str, hidden: tuple[int, ...], size: Size, design: dict[str, Any]
 ) -> float:
     """Return the mean training loss of searches that begin with other weights."""
-    # All fits of one search begin with the same ones, and their losses move together;
-    # skorch's, which take minutes, begin with their own.
-    n_draws = 1 if who == "skorch" else design["n_draws"]
     searches = (
         search(who, hidden, size, design["epochs"], losses=True, seed=seed)
-        for seed in range(n_draws)
+        for seed in range(design["n_draws"][who])
     )
     losses = [-grid.cv_results_["mean_train_score"].mean() for grid in searches]
     return float(np.mean(losses))

@@ -1,8 +1,8 @@
 """How the fits of concurrent tasks become batches, and batches become trained networks.
 
-Fits of one kind train as one batch. A member's result does not depend on its company
-(see `Layout.padded`), so the fits of a kind may be cut into parts as time and memory
-ask for.
+Fits of one kind train as one batch; their activations and update rules may differ. A
+member's result does not depend on its company (see `Layout.padded`), so a batch may be
+cut into parts as time and memory ask for.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,7 @@ def train_together(
             while (part := _next(parts)) is not None:
                 _train_part(fits, part, is_cancelled, progress, outcomes)
 
-    n_worth = sum(_n_worth(fits[number] for number in part) >= 1 for part in made)
+    n_worth = sum(_is_worth_a_thread(fits, part) for part in made)
     helpers = [
         threading.Thread(target=work, name="sknnopt-worker", daemon=True)
         for _ in range(min(n_workers, n_worth) - 1)
@@ -186,7 +187,7 @@ def cut(fits: Sequence[Fit], n_workers: int) -> list[list[int]]:
         part
         for alike in kinds.values()
         for equal in _with_similar_steps(fits, alike)
-        for part in _shared_out(fits, equal, n_workers)
+        for part in _shared_out(fits, _by_choice(fits, equal), n_workers)
     ]
 
     def length(part: list[int]) -> float:
@@ -195,8 +196,6 @@ def cut(fits: Sequence[Fit], n_workers: int) -> list[list[int]]:
             for i in part
         )
 
-    for part in parts:
-        part.sort(key=lambda i: fits[i].job.kind.choice)
     return sorted(parts, key=length, reverse=True)
 
 
@@ -213,14 +212,22 @@ def _with_similar_steps(fits: Sequence[Fit], numbers: list[int]) -> Iterable[lis
 def _shared_out(
     fits: Sequence[Fit], numbers: list[int], n_workers: int
 ) -> list[list[int]]:
-    """Share a batch among the threads, if its steps are long enough for that."""
-    n_parts = int(np.clip(_n_worth(fits[i] for i in numbers), 1, n_workers))
-    return [numbers[start::n_parts] for start in range(min(n_parts, len(numbers)))]
+    """Share a batch among threads, as many as have steps that are long enough."""
+    for n_parts in range(min(n_workers, len(numbers)), 1, -1):
+        ends = np.linspace(0, len(numbers), n_parts + 1).astype(int).tolist()
+        parts = [numbers[start:end] for start, end in pairwise(ends)]
+        if all(_is_worth_a_thread(fits, part) for part in parts):
+            return parts
+    return [numbers]
 
 
-def _n_worth(fits: Iterable[Fit]) -> int:
-    """Return how many threads the steps of a batch are long enough for."""
-    return int(sum(fit.layer_time for fit in fits) // _WORTH_A_THREAD)
+def _by_choice(fits: Sequence[Fit], numbers: list[int]) -> list[int]:
+    """Put fits of the same activations and update rule side by side."""
+    return sorted(numbers, key=lambda i: fits[i].job.kind.choice)
+
+
+def _is_worth_a_thread(fits: Sequence[Fit], part: list[int]) -> bool:
+    return sum(fits[number].layer_time for number in part) >= _WORTH_A_THREAD
 
 
 def _next(parts: queue.SimpleQueue[list[int]]) -> list[int] | None:
@@ -241,16 +248,17 @@ def _train_part(
     if is_cancelled():
         return
     own = [fits[number] for number in part]
-    trained: list[Any]
+    trained: list[Any] = []
     try:
         trained = _train(own, _all_of(part, is_cancelled), progress)
     except BaseException as error:  # noqa: BLE001  # the fit's own task raises it
         if len(part) == 1 or is_cancelled():
             trained = [error] * len(part)
-        else:
-            for number in part:
-                _train_part(fits, [number], is_cancelled, progress, outcomes)
-            return
+    # Out of the block, so that the failed batch is forgotten.
+    if not trained:
+        for number in part:
+            _train_part(fits, [number], is_cancelled, progress, outcomes)
+        return
     for number, outcome in zip(part, trained, strict=True):
         outcomes[number] = outcome
 
@@ -338,8 +346,9 @@ def _member_bytes(job: Job) -> int:
     n_rows = padded_rows(kind.batch_size)
     sizes = kind.architecture.sizes
     longest = max(len(rows) for rows in [*job.rows, *job.held_out])
-    numbers = 10 * kind.layout.n_columns + 4 * n_rows * sum(sizes)
-    numbers += min(longest * sum(sizes), 1 << 20)
+    # Weights, gradients and what all rules of a batch remember, with copies at the end.
+    numbers = 20 * kind.layout.n_columns + 4 * n_rows * sum(sizes)
+    numbers += 2 * min(longest * sum(sizes), 1 << 20)
     return numbers * kind.dtype.itemsize + 16 * longest
 
 

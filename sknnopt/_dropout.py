@@ -25,7 +25,7 @@ class Masks:
         Share of units that are dropped.
     widths : sequence of int
         Units of each hidden layer.
-    batch_size : tuple of int
+    batch_size, padded_size : int
         Rows of a full batch, and the rows that it occupies.
     dtype : numpy dtype
         Of the masks.
@@ -37,16 +37,17 @@ class Masks:
         self,
         rates: np.ndarray,
         widths: Sequence[int],
-        batch_size: tuple[int, int],
+        batch_size: int,
+        padded_size: int,
         dtype: np.dtype,
         *,
         reuses: bool,
     ) -> None:
         self._rates, self._widths, self._dtype = rates, widths, dtype
-        self._batch_size, self._padded_size = batch_size
+        self._batch_size, self._padded_size = batch_size, padded_size
         self._reuses = reuses
         #: Whether any unit is ever dropped.
-        self.any = bool(rates.any())
+        self.drops = bool(rates.any())
         self._kept: dict[tuple[int, int], np.ndarray] = {}
 
     def __call__(
@@ -73,7 +74,7 @@ class Masks:
             no layer does.
         """
         masks: list[np.ndarray | None] = []
-        for layer, rates in enumerate(self._rates.T if self.any else ()):
+        for layer, rates in enumerate(self._rates.T if self.drops else ()):
             if not rates.any():
                 masks.append(None)
                 continue

@@ -179,11 +179,12 @@ class Epochs:
         self._masks = Masks(
             job.settings.dropout,
             job.kind.architecture.hidden,
-            (self.batch_size, self.padded_size),
+            self.batch_size,
+            self.padded_size,
             self.kind.dtype,
             reuses=reuses,
         )
-        self._is_static = self.n_steps.max() == 1 and not self._masks.any
+        self._is_static = self.n_steps.max() == 1 and not self._masks.drops
         self._kept: Chunk | None = None
         self._members = [_Member(rows, self.batch_size) for rows in job.rows]
         self._is_weighted = any(rows.weight is not None for rows in job.rows)

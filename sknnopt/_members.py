@@ -60,10 +60,7 @@ class _Several:
 
     def make(self, x: Tensor, out: Tensor) -> Tensor:
         for where, option in self._options:
-            part = out[where]
-            value = option.make(x[where], out=part)
-            if value is not part:  # the identity is its own argument
-                part.copy_(value)
+            option.make(x[where], out=out[where])
         return out
 
     def backward(self, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:

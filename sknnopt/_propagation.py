@@ -24,6 +24,9 @@ from sknnopt._reduction import sum_over_rows
 from sknnopt.activations import ACTIVATIONS
 
 Masks = Sequence[Tensor | None]
+#: Up to so many numbers numpy adds up in eight partial sums that take turns, which
+#: padding by eights does not change.
+_LANED = 128
 
 
 def _quiet() -> np.errstate:
@@ -76,6 +79,9 @@ class _Linear:
         if self._back is not None:
             self._natives_back = _native(self._turned), _native(self._back)
         self._native_input, self._native_gradient = _Natives(), _Natives()
+        self._native_bias_gradient = None
+        if weight.device.type == "cpu" and self._fan_out == 1 and n_rows <= _LANED:
+            self._native_bias_gradient = self._bias_gradient.numpy()[:, 0, 0]
 
     def forward(self, x: Tensor) -> Tensor:
         self._input = self._native_input(x)
@@ -97,7 +103,10 @@ class _Linear:
         return self._back
 
     def _sum_over_rows(self, gradient: Tensor) -> None:
-        if self._fan_out == 1:
+        if self._native_bias_gradient is not None:
+            column = self._native_gradient(gradient)[..., 0]
+            np.add.reduce(column, axis=1, out=self._native_bias_gradient)
+        elif self._fan_out == 1:
             self._bias_gradient.copy_(sum_over_rows(gradient.mT).unsqueeze(-1))
         else:
             torch.sum(gradient, 1, True, out=self._bias_gradient)

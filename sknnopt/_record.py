@@ -131,13 +131,13 @@ class Record:
 
     def padded(self, kind: Kind) -> Record:
         """Return a copy whose numbers lie where training wants them."""
-        return self._mapped(kind, kind.layout.pad)
+        return self._mapped(kind.layout.pad)
 
     def compact(self, kind: Kind) -> Record:
         """Return a copy without the padding of :meth:`padded`."""
-        return self._mapped(kind, kind.layout.strip)
+        return self._mapped(kind.layout.strip)
 
-    def _mapped(self, kind: Kind, change: Callable[[Tensor], Tensor]) -> Record:
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Record:
         """Return a copy, with a change to all that has a number for each weight."""
         copy = self.take(np.arange(len(self.epochs)))
         copy.weights = change(copy.weights)

@@ -289,7 +289,10 @@ class Rendezvous:
         if task.state in (State.RUNNING, State.STRAGGLING):
             stretch = now - task.since
             self._longest = max(self._longest, stretch)
-            self._usual += (stretch - self._usual) / 2
+            if state is not State.STRAGGLING:  # it moves itself, in its own thread
+                # Of the time itself much may be spent waiting for the interpreter.
+                stretch = max(task.clock(), stretch / 10)
+                self._usual += (stretch - self._usual) / 2
         if state is State.RUNNING:
             task.since = now
         before = task.state
@@ -394,7 +397,7 @@ class Rendezvous:
 
     def _patience(self) -> float:
         """Return how long the trainer may sleep, in seconds; -1: until it is called."""
-        if not self._in[State.WAITING]:
+        if not self._n(State.WAITING, State.WOKEN):
             return -1
         if self._n(State.RUNNING, State.WOKEN):
             return max(_LOOK_AGAIN, self._stalls_at() - time.monotonic())
@@ -404,7 +407,9 @@ class Rendezvous:
         return self._last_event + max(TASK_PATIENCE, 2 * self._longest)
 
     def _set_stragglers_aside(self) -> list[Task]:
-        if not self._in[State.WAITING] or time.monotonic() < self._stalls_at():
+        if not self._n(State.WAITING, State.WOKEN):
+            return []
+        if time.monotonic() < self._stalls_at():
             return []
         for task in list(self._in[State.RUNNING]):
             self._move(task, State.STRAGGLING)

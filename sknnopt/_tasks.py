@@ -120,6 +120,7 @@ class Task:
         self.done: Callable[[Task], Any] | None = done
         self._value: Any = None
         self._error: BaseException | None = None
+        self._clock = 0.0
         self._alarm = threading.Lock()
         self._alarm.acquire()
 
@@ -143,6 +144,11 @@ class Task:
         """Call ``done``; return whether the caller gives the other tasks up."""
         done, self.done = self.done, None
         return done is None or bool(done(self))
+
+    def clock(self) -> float:
+        """Return for how long its thread, this one, computed since the last call."""
+        before, self._clock = self._clock, time.thread_time()
+        return self._clock - before
 
     def fail(self, error: BaseException) -> None:
         """End the task with an error, without running it."""

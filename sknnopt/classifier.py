@@ -281,8 +281,8 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
         dtype: np.dtype,
         classes: Any = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        # scikit-learn sorts all rows to tell what a target is: of whole numbers in a
-        # column it is clear.
+        # scikit-learn sorts all rows to tell what a target is: of whole numbers in one
+        # dimension it is clear.
         is_plain = y.ndim == 1 and y.dtype.kind in "biu"
         kind = "multiclass" if is_plain else type_of_target(y, input_name="y")
         if kind not in _TARGETS:
@@ -294,7 +294,7 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
             return target, self._weigh_multilabel(weight)
         y = column_or_1d(y, warn=True)
         found = unique_labels(y)
-        if len(found) > len(y) // 2:
+        if mode == "new" and classes is None and len(found) > len(y) // 2:
             check_classification_targets(y)  # warns that this may be a regression
         self._know_classes(found, classes, mode, is_multilabel=False)
         self._check_known(found, name)

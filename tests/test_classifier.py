@@ -261,3 +261,4 @@ def test_warns_where_most_labels_are_their_own(dtype):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.fit(np.zeros((30, 2)), np.repeat(y[:15], 2))
+        clone(model).partial_fit(np.zeros((30, 2)), y, classes=y)

@@ -521,16 +521,16 @@ def test_table_stays_as_it_is():
 def test_reuse_of_memory(monkeypatch, reuses):
     """Unless it is reused, what a chunk holds outlives the next one."""
     monkeypatch.setattr(_feed, "_CHUNK", 1)
-    epochs = Epochs(_job((24, 24)), reuses=reuses)
+    epochs = Epochs(_job((24, 24), dropout=0.5), reuses=reuses)
     chunks, values = [], []
     for chunk in epochs(_generators(2)):
         chunks.append(chunk)
-        values.append(chunk.X.clone())
+        values.append([tensor.clone() for tensor in (chunk.X, *chunk.masks)])
     assert len(chunks) == 3
-    is_kept = [
-        torch.equal(chunk.X, value) for chunk, value in zip(chunks, values, strict=True)
-    ]
-    assert is_kept == [not reuses, not reuses, True]
+    for chunk, tensors in zip(chunks, values, strict=True):
+        is_last = chunk is chunks[-1]
+        for tensor, value in zip((chunk.X, *chunk.masks), tensors, strict=True):
+            assert torch.equal(tensor, value) == (is_last or not reuses)
 
 
 def test_global_generators_stay(untouched_globals):

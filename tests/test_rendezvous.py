@@ -87,16 +87,20 @@ def no_patience_needed(monkeypatch):
 
 @pytest.mark.usefixtures("no_patience_needed")
 @pytest.mark.parametrize("chunk", range(N_CHUNKS))
-def test_random_schedules(chunk):
+def test_random_schedules(chunk, monkeypatch):
     """Nothing hangs, limits hold and each task gets its own result exactly once."""
+    # All slots, one, or what the tasks' own times say.
+    long = [0.0, float("inf"), 0.0, _rendezvous._LONG][chunk]
+    monkeypatch.setattr(_rendezvous, "_LONG", long)
     for seed in range(chunk, N_SCHEDULES, N_CHUNKS):
         plan = random_plan(seed)
         check_plan(plan, *watched(lambda plan=plan: run_plan(plan), f"schedule {seed}"))
 
 
 @pytest.mark.usefixtures("no_patience_needed")
-def test_random_schedules_side_by_side():
+def test_random_schedules_side_by_side(monkeypatch):
     """Two searches in two threads end as each alone, whatever the other does."""
+    monkeypatch.setattr(_rendezvous, "_LONG", 0.0)
     for seed in range(0, N_SCHEDULES // 2, 2):
         plans = [random_plan(seed), random_plan(seed + 1)]
         results = {}
@@ -297,11 +301,28 @@ def test_short_tasks_run_one_after_the_other(monkeypatch):
         with lock:
             running[0] += 1
             most.append(running[0])
+        time.sleep(0.002)
         with lock:
             running[0] -= 1
 
-    call_all(meet(Rounds(), slots=3), [task] * 40)
+    call_all(meet(Rounds(), slots=3), [task] * 20)
     assert set(most) == {1}
+
+
+def test_slots_follow_what_tasks_take():
+    """Short tasks close all slots but one, and long ones open them again."""
+
+    def compute():
+        end = time.thread_time() + 0.1
+        while time.thread_time() < end:
+            pass
+
+    short, long = [time.monotonic] * 30, [compute] * 3
+    for tasks, n_slots in ((short, 1), (short + long, 3)):
+        rendezvous = meet(Rounds(), slots=3)
+        assert rendezvous._n_slots() == 3
+        call_all(rendezvous, tasks)
+        assert rendezvous._n_slots() == n_slots
 
 
 # --------------------------------------------------------------------------- errors
