@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
 
@@ -31,6 +32,7 @@ from sknnopt._fitting import (
     Trained,
     check_device,
     rescaled,
+    threads_of,
     train,
 )
 from sknnopt._history import join_lines
@@ -44,6 +46,8 @@ from sknnopt._responses import Responder
 from sknnopt._training import MemberNet
 
 _FLOATS = (np.float64, np.float32)
+#: Rows of a prediction from which on libraries use several threads.
+_MANY_ROWS = 256
 #: What a fit sets besides the public attributes that end in an underscore.
 _PRIVATE_STATE = frozenset(
     {
@@ -247,9 +251,14 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
         self.loss_name_ = loss
         self._loss_parameter = trained.loss_parameter
         self._set_outcome(trained)
-        self._set_out_of_fold(
-            data.X, data.target, data.sample_weight, trained.folds, is_new=mode == "new"
-        )
+        with threads_of(self):
+            self._set_out_of_fold(
+                data.X,
+                data.target,
+                data.sample_weight,
+                trained.folds,
+                is_new=mode == "new",
+            )
 
     def _set_outcome(self, trained: Trained) -> None:
         record, kind = trained.record, trained.kind
@@ -312,7 +321,13 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
     def _respond(self, X: Any) -> np.ndarray:
         """Return the members' mean response, ``(n_samples, n_outputs)``."""
         X = self._checked_rows(X)
-        return self._responder().mean(X)
+        with self._threads_for(X):
+            return self._responder().mean(X)
+
+    def _threads_for(self, X: Any) -> AbstractContextManager[None]:
+        """Return the context in which rows are predicted."""
+        # A few take no more than one thread, and not the time to say so.
+        return threads_of(self) if X.shape[0] >= _MANY_ROWS else nullcontext()
 
     def _responder(self) -> Responder:
         """Return what answers for the networks; it is kept until they change."""

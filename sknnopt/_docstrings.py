@@ -208,10 +208,11 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     ),
     "n_threads": (
         "int or None, default=None",
-        """Threads of torch and of numpy's matrix products during ``fit``; None: one of
-        torch's, and numpy's number as it is. The number belongs to the process: while
-        fits overlap, the latest decides; each thread restores what it found when its
-        own fit ends. Without effect where fits train together.""",
+        """Threads of torch and of numpy's matrix products in ``fit`` and in predictions
+        of many rows; None: one of torch's, and numpy's number as it is. The number
+        belongs to the process: while fits overlap, the latest decides; each thread
+        restores what it found when its own fit ends. Without effect where fits train
+        together.""",
     ),
 }
 

@@ -131,7 +131,7 @@ def train(
     """
     check_device(estimator.device)
     with (
-        _threads_of(estimator),
+        threads_of(estimator),
         plain_mode(estimator.device, gradient=False),
     ):
         # A run that goes on has its generators: no seed is drawn.
@@ -166,8 +166,19 @@ def _run(
     return Trained(job.kind, arrays, lines, parameter, folds)
 
 
-def _threads_of(estimator: Any) -> AbstractContextManager[None]:
-    """Return the context in which a fit computes."""
+def threads_of(estimator: Any) -> AbstractContextManager[None]:
+    """Return the context in which an estimator computes.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose ``n_threads`` is read.
+
+    Returns
+    -------
+    context manager
+        It sets the number of threads, and brings back the one it found.
+    """
     # Fits that train together have no threads of their own.
     if _is_gathered(estimator):
         return n_torch_threads(None)

@@ -11,14 +11,12 @@ import numpy as np
 from sknnopt._blocks import blocks
 from sknnopt._folds import Folds
 from sknnopt._responses import Responder
-from sknnopt._threads import n_torch_threads
 from sknnopt.losses import LOSSES
 
 
 class OutOfFold(ABC):
     """What an estimator knows of the folds that its members validated on."""
 
-    n_threads: int | None
     loss_name_: str
     #: The folds' seed, and the digest of who trained on what; None where the members
     #: have trained on more than one partition.
@@ -58,8 +56,7 @@ class OutOfFold(ABC):
         self._folds = {"seed": folds.seed, "digest": digest if is_unseen else None}
         if not is_unseen:
             return
-        with n_torch_threads(self.n_threads):
-            response = self._responder().out_of_fold(X, folds.train)
+        response = self._responder().out_of_fold(X, folds.train)
         self.oof_prediction_ = self._in_units(response)
         self.oof_score_ = oof_score(response, target, sample_weight, self.loss_name_)
 

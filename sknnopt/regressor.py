@@ -222,7 +222,8 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
         if not return_std:
             return self._in_units(self._respond(X))
         X = self._checked_rows(X)
-        mean, std = self._responder().mean_and_std(X)
+        with self._threads_for(X):
+            mean, std = self._responder().mean_and_std(X)
         std = std * self._target["scale"]
         return self._in_units(mean), std[:, 0] if self._is_1d else std
 

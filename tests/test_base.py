@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from skorch.callbacks import Callback
 
 from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
+from sknnopt._responses import Responder
 
 # --------------------------------------------------------------- determinism
 
@@ -135,6 +136,28 @@ def test_thread_count_is_restored(table):
     model.set_params(n_threads=wanted).fit(*table)
     assert set(seen) == {wanted}
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("n_threads", "inside"), [(None, 1), (3, 3)])
+@pytest.mark.parametrize("n_rows", [10, 2000])
+def test_threads_of_predictions(table, monkeypatch, n_threads, inside, n_rows):
+    """Many rows are predicted with n_threads, a few without setting the number."""
+    seen, mean = [], Responder.mean
+
+    def look(self, X):
+        seen.append(torch.get_num_threads())
+        return mean(self, X)
+
+    model = OptimizedMLPClassifier(**SMALL, n_threads=n_threads).fit(*table)
+    monkeypatch.setattr(Responder, "mean", look)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        model.predict(np.repeat(table[0][:1], n_rows, axis=0))
+        assert seen == [2 if n_rows == 10 else inside]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 # --------------------------------------------------------- nothing lost, no silence
