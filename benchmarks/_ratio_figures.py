@@ -83,8 +83,12 @@ def _matches(entry: dict[str, Any], names: dict[str, str]) -> bool:
 def _draw_panel(
     axes: Any, rows: list[dict[str, Any]], labels: list[str], peers: list[str]
 ) -> None:
+    from matplotlib.ticker import LogLocator
+
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
     axes.axvline(1, color="black", lw=1)
     axes.spines[["top", "right"]].set_visible(False)
     axes.axhspan(-0.5, 0.5, color="black", alpha=0.06, lw=0)

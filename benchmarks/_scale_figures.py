@@ -47,6 +47,7 @@ def _draw_row_times(axes: Any, rows: list[dict[str, Any]]) -> None:
 
 def _draw_row_memory(axes: Any, rows: list[dict[str, Any]]) -> None:
     if not rows:
+        axes.set_axis_off()
         return
     _curve(axes, rows, "rows", "peak", _BLUE)
     axes.axhline(
@@ -61,6 +62,7 @@ def _draw_row_memory(axes: Any, rows: list[dict[str, Any]]) -> None:
 
 def _draw_width(axes: Any, rows: list[dict[str, Any]]) -> None:
     if not rows:
+        axes.set_axis_off()
         return
     _curve(axes, rows, "width", "share", _BLUE, label="matrix products")
     axes.plot(
@@ -79,6 +81,7 @@ def _draw_width(axes: Any, rows: list[dict[str, Any]]) -> None:
 
 def _draw_networks(axes: Any, rows: list[dict[str, Any]]) -> None:
     if not rows:
+        axes.set_axis_off()
         return
     for hidden, color, marker in (
         ((10, 10), _BLUE, "o"),
