@@ -30,10 +30,17 @@ def draw_scale(result: dict[str, Any], path: Path) -> None:
         axes.set_xscale("log")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
-    _draw_row_times(grid[0, 0], of_part(result, "rows"))
-    _draw_row_memory(grid[0, 1], of_part(result, "rows"))
-    _draw_width(grid[1, 0], of_part(result, "width"))
-    _draw_networks(grid[1, 1], of_part(result, "networks"))
+    panels = (
+        (_draw_row_times, "rows"),
+        (_draw_row_memory, "rows"),
+        (_draw_width, "width"),
+        (_draw_networks, "networks"),
+    )
+    for axes, (draw, part) in zip(grid.flat, panels, strict=True):
+        if rows := of_part(result, part):
+            draw(axes, rows)
+        else:
+            axes.set_axis_off()
     save(figure, path)
 
 
@@ -46,9 +53,6 @@ def _draw_row_times(axes: Any, rows: list[dict[str, Any]]) -> None:
 
 
 def _draw_row_memory(axes: Any, rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        axes.set_axis_off()
-        return
     _curve(axes, rows, "rows", "peak", _BLUE)
     axes.axhline(
         PEAK_BAR.value, color=_GRAY, ls="--", label="the bar, for the most rows"
@@ -61,9 +65,6 @@ def _draw_row_memory(axes: Any, rows: list[dict[str, Any]]) -> None:
 
 
 def _draw_width(axes: Any, rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        axes.set_axis_off()
-        return
     _curve(axes, rows, "width", "share", _BLUE, label="matrix products")
     axes.plot(
         [256], [PRODUCTS_BAR.value], "_", ms=18, mew=2, color=_GRAY, label="the bar"
@@ -80,9 +81,6 @@ def _draw_width(axes: Any, rows: list[dict[str, Any]]) -> None:
 
 
 def _draw_networks(axes: Any, rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        axes.set_axis_off()
-        return
     for hidden, color, marker in (
         ((10, 10), _BLUE, "o"),
         ((72, 72), _ORANGE, "s"),

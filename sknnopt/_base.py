@@ -251,14 +251,9 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
         self.loss_name_ = loss
         self._loss_parameter = trained.loss_parameter
         self._set_outcome(trained)
-        with threads_of(self):
-            self._set_out_of_fold(
-                data.X,
-                data.target,
-                data.sample_weight,
-                trained.folds,
-                is_new=mode == "new",
-            )
+        self._set_out_of_fold(
+            data.X, data.target, data.sample_weight, trained.folds, is_new=mode == "new"
+        )
 
     def _set_outcome(self, trained: Trained) -> None:
         record, kind = trained.record, trained.kind

@@ -22,9 +22,8 @@ from sknnopt._job import Job
 from sknnopt._loop import Loop
 from sknnopt._network import plain_mode
 from sknnopt._progress import SearchProgress
-from sknnopt._record import Record
+from sknnopt._record import Record, part_of
 from sknnopt._threads import n_torch_threads
-from sknnopt.optimizers import OPTIMIZERS
 
 #: Members of a part have at most this ratio between their numbers of steps an epoch:
 #: those with fewer stand idle in the others' last ones.
@@ -287,26 +286,11 @@ def _train(
     columns = _columns(loop.history)
     return [
         (
-            _record(arrays, start, end, fit.job),
+            part_of(arrays, slice(start, end), fit.job.kind.optimizer),
             _history(columns, start, end, fit.job),
         )
         for fit, start, end in zip(fits, starts, ends, strict=True)
     ]
-
-
-def _record(arrays: Columns, start: int, end: int, job: Job) -> Columns:
-    """Return what concerns a fit's own members, without what other rules remember."""
-    foreign = {
-        f"slot:{name}"
-        for option in OPTIMIZERS.values()
-        for name in option.slots
-        if name not in OPTIMIZERS[job.kind.optimizer].slots
-    }
-    return {
-        name: values[start:end].copy()
-        for name, values in arrays.items()
-        if name not in foreign
-    }
 
 
 def _columns(lines: list[Columns]) -> Columns:

@@ -184,9 +184,10 @@ class Loop:
     def _strength(self, values: np.ndarray) -> Tensor | None:
         if not values.any():
             return None
-        # A row that all members share stays near the processor.
+        # A row that all members share is one in memory, and stays near the processor.
         is_shared = (values == values[0]).all()
-        return self._tensor(spread(self.layout, values[:1] if is_shared else values))
+        rows = self._tensor(spread(self.layout, values[:1] if is_shared else values))
+        return rows.expand(len(values), -1)
 
     def epoch(self) -> dict[str, np.ndarray]:
         """Train every living member for one epoch and measure it.

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from sknnopt.activations import ACTIVATIONS, ActivationOption
-from sknnopt.optimizers import OPTIMIZERS, update
+from sknnopt.optimizers import OPTIMIZERS, initial_slots, update
 
 
 def runs(choices: Sequence[Any]) -> Iterator[tuple[slice, Any]]:
@@ -97,53 +97,48 @@ class _Rule:
         where: slice,
         name: str,
         slots: dict[str, Tensor],
-        tensors: dict[str, Tensor],
-        weight_decay: Tensor | None,
+        tensors: dict[str, Any],
+        nesterov: bool,
     ) -> None:
-        self.where, self.name = where, name
+        self.where, self._name, self._nesterov = where, name, nesterov
         self._slots = {slot: slots[slot][where] for slot in OPTIMIZERS[name].slots}
-        self._tensors = {key: tensor[where] for key, tensor in tensors.items()}
-        self._decay = weight_decay
-        self._has_own_decay = weight_decay is not None and len(weight_decay) > 1
-        if weight_decay is not None and self._has_own_decay:
-            self._decay = weight_decay[where]
+        self._tensors = _part(tensors, where)
 
-    def update(self, learning_rate: Tensor, *, nesterov: bool) -> None:
-        update(
-            self.name,
-            slots=self._slots,
-            learning_rate=learning_rate,
-            weight_decay=self._decay,
-            nesterov=nesterov,
-            **self._tensors,
-        )
+    def update(self, learning_rate: Tensor) -> None:
+        self._apply(self._slots, self._tensors, learning_rate)
 
-    def update_some(
-        self, members: Tensor, learning_rate: Tensor, *, nesterov: bool
-    ) -> None:
+    def update_some(self, members: Tensor, learning_rate: Tensor) -> None:
         """Update those of an index alone."""
-        slots = {name: slot[members] for name, slot in self._slots.items()}
-        tensors = {key: tensor[members] for key, tensor in self._tensors.items()}
-        decay = self._decay
-        if decay is not None and self._has_own_decay:
-            decay = decay[members]
-        update(
-            self.name,
-            slots=slots,
-            learning_rate=learning_rate[members],
-            weight_decay=decay,
-            nesterov=nesterov,
-            **tensors,
-        )
+        slots, tensors = _part(self._slots, members), _part(self._tensors, members)
+        self._apply(slots, tensors, learning_rate[members])
         self._tensors["weights"][members] = tensors["weights"]
         for name, slot in slots.items():
             self._slots[name][members] = slot
 
+    def _apply(
+        self, slots: dict[str, Tensor], tensors: dict[str, Any], learning_rate: Tensor
+    ) -> None:
+        update(
+            self._name,
+            slots=slots,
+            learning_rate=learning_rate,
+            nesterov=self._nesterov,
+            **tensors,
+        )
+
     def forget(self, members: Tensor) -> None:
         """Begin anew for those of an index."""
-        initial = OPTIMIZERS[self.name].initial
+        fresh = initial_slots(self._name, self._tensors["weights"][members])
         for name, slot in self._slots.items():
-            slot[members] = initial.get(name, 0.0)
+            slot[members] = fresh[name]
+
+
+def _part(tensors: dict[str, Any], where: slice | Tensor) -> dict[str, Any]:
+    """Return some rows of tensors, of which some may be None."""
+    return {
+        key: None if tensor is None else tensor[where]
+        for key, tensor in tensors.items()
+    }
 
 
 class Updates:
@@ -155,13 +150,12 @@ class Updates:
         Each member's rule.
     slots : dict of Tensor
         What the rules remember, one row a member; changed in place.
-    weight_decay : Tensor of shape (members or 1, trained columns), or None
-        Decoupled decay of every weight.
     nesterov : bool
         Whether ``"sgd"`` looks ahead.
-    **tensors : Tensor of shape (members, ...)
+    **tensors : Tensor of shape (members, ...) or None
         ``weights``, which are changed in place, ``gradient``, which may be written
-        over, and ``momentum``, as :func:`~sknnopt.optimizers.update` takes them.
+        over, ``momentum`` and ``weight_decay``, as
+        :func:`~sknnopt.optimizers.update` takes them.
     """
 
     def __init__(
@@ -169,23 +163,21 @@ class Updates:
         optimizers: Sequence[str],
         slots: dict[str, Tensor],
         *,
-        weight_decay: Tensor | None,
         nesterov: bool,
-        **tensors: Tensor,
+        **tensors: Tensor | None,
     ) -> None:
-        self._nesterov = nesterov
         self._rules = [
-            _Rule(where, name, slots, tensors, weight_decay)
+            _Rule(where, name, slots, tensors, nesterov)
             for where, name in runs(optimizers)
         ]
 
     def __call__(self, learning_rate: Tensor) -> None:
         """Update all members; ``learning_rate`` is ``(members, 1)``."""
         if len(self._rules) == 1:
-            self._rules[0].update(learning_rate, nesterov=self._nesterov)
+            self._rules[0].update(learning_rate)
             return
         for rule in self._rules:
-            rule.update(learning_rate[rule.where], nesterov=self._nesterov)
+            rule.update(learning_rate[rule.where])
 
     def of_some(self, members: Tensor, learning_rate: Tensor) -> None:
         """Update some of the members alone.
@@ -200,8 +192,7 @@ class Updates:
         for rule in self._rules:
             some = members[rule.where].nonzero()[:, 0]
             if len(some):
-                rate = learning_rate[rule.where]
-                rule.update_some(some, rate, nesterov=self._nesterov)
+                rule.update_some(some, learning_rate[rule.where])
 
     def forget(self, members: Tensor) -> None:
         """Let the rules of some members, a Tensor of bool, begin anew."""

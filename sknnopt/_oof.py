@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sknnopt._blocks import blocks
+from sknnopt._fitting import threads_of
 from sknnopt._folds import Folds
 from sknnopt._responses import Responder
 from sknnopt.losses import LOSSES
@@ -56,7 +57,8 @@ class OutOfFold(ABC):
         self._folds = {"seed": folds.seed, "digest": digest if is_unseen else None}
         if not is_unseen:
             return
-        response = self._responder().out_of_fold(X, folds.train)
+        with threads_of(self):
+            response = self._responder().out_of_fold(X, folds.train)
         self.oof_prediction_ = self._in_units(response)
         self.oof_score_ = oof_score(response, target, sample_weight, self.loss_name_)
 

@@ -20,13 +20,10 @@ from sknnopt._architecture import Architecture
 from sknnopt._layout import Layout, Segment
 from sknnopt._members import Activation, layer_activations
 from sknnopt._normalization import Normalization, layer_moments, normalized
-from sknnopt._reduction import sum_over_rows
+from sknnopt._reduction import LANED, sum_over_rows
 from sknnopt.activations import ACTIVATIONS
 
 Masks = Sequence[Tensor | None]
-#: Up to so many numbers numpy adds up in eight partial sums that take turns, which
-#: padding by eights does not change.
-_LANED = 128
 
 
 def _quiet() -> np.errstate:
@@ -80,7 +77,7 @@ class _Linear:
             self._natives_back = _native(self._turned), _native(self._back)
         self._native_input, self._native_gradient = _Natives(), _Natives()
         self._native_bias_gradient = None
-        if weight.device.type == "cpu" and self._fan_out == 1 and n_rows <= _LANED:
+        if weight.device.type == "cpu" and self._fan_out == 1 and n_rows <= LANED:
             self._native_bias_gradient = self._bias_gradient.numpy()[:, 0, 0]
 
     def forward(self, x: Tensor) -> Tensor:

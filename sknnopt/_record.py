@@ -16,9 +16,11 @@ from torch import Tensor
 
 from sknnopt._job import Kind
 from sknnopt._layout import Layout, initial_weights
-from sknnopt.optimizers import initial_slots
+from sknnopt.optimizers import OPTIMIZERS, initial_slots
 
 _WORD = (1 << 64) - 1
+#: Begins the names of what an optimizer remembers in a dump.
+_SLOT = "slot:"
 
 
 @dataclass
@@ -185,7 +187,7 @@ class Record:
                 arrays[f.name] = value.copy()
         arrays["weights"] = self.weights.cpu().numpy().copy()
         for name, slot in self.slots.items():
-            arrays[f"slot:{name}"] = slot.cpu().numpy().copy()
+            arrays[_SLOT + name] = slot.cpu().numpy().copy()
         arrays["generators"] = np.stack([_to_words(g) for g in self.generators])
         return arrays
 
@@ -197,13 +199,40 @@ class Record:
         for f in fields(cls):
             if isinstance(getattr(record, f.name), np.ndarray):
                 setattr(record, f.name, arrays[f.name].copy())
-        dumped = {k[5:] for k in arrays if k.startswith("slot:")}
+        dumped = {k.removeprefix(_SLOT) for k in arrays if k.startswith(_SLOT)}
         # A change of optimizer between two calls starts the new one afresh.
         if dumped == set(record.slots):
             for name, slot in record.slots.items():
-                dumped_slot = torch.tensor(arrays[f"slot:{name}"], device=slot.device)
+                dumped_slot = torch.tensor(arrays[_SLOT + name], device=slot.device)
                 slot.copy_(dumped_slot)
         return record
+
+
+def part_of(
+    arrays: dict[str, np.ndarray], members: slice, optimizer: str
+) -> dict[str, np.ndarray]:
+    """Return a copy of what a dump holds of some members of one update rule.
+
+    Parameters
+    ----------
+    arrays : dict of ndarray
+        From `Record.to_arrays`, of members of any rules.
+    members : slice
+        Which of them.
+    optimizer : str
+        Their rule; what others remember is left out.
+
+    Returns
+    -------
+    dict of ndarray
+        As if they had been alone.
+    """
+    own = {_SLOT + name for name in OPTIMIZERS[optimizer].slots}
+    return {
+        name: values[members].copy()
+        for name, values in arrays.items()
+        if name in own or not name.startswith(_SLOT)
+    }
 
 
 def _joined_slots(parts: Sequence[Record]) -> dict[str, Tensor]:

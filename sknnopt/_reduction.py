@@ -10,6 +10,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+#: Up to so many numbers numpy adds up in eight partial sums that take turns, which
+#: padding by eights does not change.
+LANED = 128
+
 
 def sum_over_rows(values: Tensor) -> Tensor:
     """Sum over the last axis.

@@ -143,7 +143,7 @@ def update(
         State of the rule, from `initial_slots`; changed in place.
     learning_rate : Tensor of shape (M, 1)
         Learning rate of every member in this step.
-    weight_decay : Tensor of shape (M, P) or (1, P), or None
+    weight_decay : Tensor of shape (M, P) or None
         Coefficient of the decoupled decay of every weight, 0 at biases; None skips it.
     momentum : Tensor of shape (M, 1)
         Momentum of every member, read by ``"sgd"`` only.

@@ -16,7 +16,7 @@ def l1_penalty(weights: Tensor, strength: Tensor) -> Tensor:
     ----------
     weights : Tensor of shape (M, P)
         Weights of every member.
-    strength : Tensor of shape (M, P) or (1, P)
+    strength : Tensor of shape (M, P)
         Factor of every weight.
 
     Returns
@@ -48,7 +48,7 @@ def add_l1_gradient(gradient: Tensor, weights: Tensor, strength: Tensor) -> Tens
         Gradient of every member; changed in place.
     weights : Tensor of shape (M, P)
         Weights of every member; a weight of 0 adds 0.
-    strength : Tensor of shape (M, P) or (1, P)
+    strength : Tensor of shape (M, P)
         Factor of every weight.
 
     Returns
@@ -75,7 +75,7 @@ def l2_penalty(weights: Tensor, strength: Tensor) -> Tensor:
     ----------
     weights : Tensor of shape (M, P)
         Weights of every member.
-    strength : Tensor of shape (M, P) or (1, P)
+    strength : Tensor of shape (M, P)
         Factor of every weight.
 
     Returns
@@ -107,7 +107,7 @@ def add_l2_gradient(gradient: Tensor, weights: Tensor, strength: Tensor) -> Tens
         Gradient of every member; changed in place.
     weights : Tensor of shape (M, P)
         Weights of every member.
-    strength : Tensor of shape (M, P) or (1, P)
+    strength : Tensor of shape (M, P)
         Factor of every weight.
 
     Returns
