@@ -55,7 +55,8 @@ def draw_ratios(result: dict[str, Any], path: Path) -> None:
     grid = figure.subplots(
         len(threads), len(dtypes), squeeze=False, sharex=True, sharey=True
     )
-    averages = means(rows)
+    # A mean over some of the shapes would not stand beside one over all.
+    averages = [mean for mean in means(rows) if len(mean["rows"]) == len(labels)]
     for axes_row, count in zip(grid, threads, strict=True):
         for axes, dtype in zip(axes_row, dtypes, strict=True):
             names = {"threads": count, "dtype": dtype}
