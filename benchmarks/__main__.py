@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks import normalization, scale, search, speed
+from benchmarks import normalization, quality, scale, search, speed
 from benchmarks._peers import PEERS
 from benchmarks._problems import SHAPES
 from benchmarks._settings import Settings
+from benchmarks.quality import METHODS
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -46,15 +47,25 @@ BENCHMARKS: dict[str, Benchmark] = {
         run=scale.run,
         summary="Time and memory over rows, width and networks.",
     ),
+    "quality": Benchmark(
+        run=quality.run,
+        summary="How well real tables are predicted at default settings, beside peers.",
+    ),
 }
 
 
 _NETWORKS = ["-".join(map(str, hidden)) for hidden in search.NETWORKS]
-#: What timed benchmarks can be restricted to.
+#: What benchmarks can be restricted to.
 _RESTRICTIONS: dict[str, list[str]] = {
     "shapes": [*(shape.name for shape in SHAPES), *_NETWORKS],
-    "peers": list(PEERS),
-    "parts": list(dict.fromkeys(speed.PARTS + search.PARTS + scale.PARTS)),
+    "peers": list(dict.fromkeys([*PEERS, *METHODS])),
+    "parts": list(
+        dict.fromkeys(speed.PARTS + search.PARTS + scale.PARTS + quality.PARTS)
+    ),
+}
+#: What is not all of them by default.
+_DEFAULTS = {
+    "parts": f" (default: all, but of quality {', '.join(quality.DEFAULT_PARTS)})"
 }
 
 
@@ -78,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shapes=options.shapes,
         peers=options.peers,
         parts=options.parts,
+        full=options.full,
     )
     out = _directory(options.out, quick=options.quick)
     for name in options.names or BENCHMARKS:
@@ -108,8 +120,14 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(
             f"--{name}",
             type=partial(_words, known=words),
-            help=f"restricts timed benchmarks to some of {', '.join(words)}",
+            help=f"restricts benchmarks to some of {', '.join(words)}"
+            + _DEFAULTS.get(name, ""),
         )
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="use all rows of the tables of quality; the results are kept apart",
+    )
     parser.add_argument(
         "--out",
         type=Path,

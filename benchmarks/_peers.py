@@ -21,6 +21,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from benchmarks import _torch_peers
 from benchmarks._problems import ALPHA, LEARNING_RATE, Shape, load
 from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
+from sknnopt.presets import PLAIN
 
 Predict = Callable[[np.ndarray], np.ndarray]
 Fit = Callable[[int], Predict | None]
@@ -70,6 +71,7 @@ def our_parameters(shape: Shape, epochs: int) -> dict[str, Any]:
         scikit-learn's network has them.
     """
     return {
+        **PLAIN,
         "hidden_layer_sizes": shape.hidden,
         "activation": "relu",
         "weight_init": "glorot_uniform",

@@ -21,7 +21,10 @@ class Settings:
     pairs : int or None, default=None
         Pairs of measurements; None: 15, and 2 in a smoke test.
     shapes, peers, parts : sequence of str or None, default=None
-        Names to restrict the work to; None takes all.
+        Names to restrict the work to; None takes all, but of the parts of ``quality``
+        those that it has as its default.
+    full : bool, default=False
+        Whether ``quality`` uses long tables whole.
     """
 
     quick: bool = False
@@ -30,6 +33,7 @@ class Settings:
     shapes: Sequence[str] | None = None
     peers: Sequence[str] | None = None
     parts: Sequence[str] | None = None
+    full: bool = False
 
     @property
     def n_pairs(self) -> int:

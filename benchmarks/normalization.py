@@ -23,6 +23,7 @@ from benchmarks._results import plain, versions, write_json
 from benchmarks._statistics import censored_median, estimate
 from sknnopt import OptimizedMLPClassifier
 from sknnopt.datasets import load_pima
+from sknnopt.presets import PLAIN
 
 #: Hyperparameters of the claim, made in Keras: its initial weights and learning rate.
 #: The epsilon of Adam is PyTorch's 1e-8; Keras's is 1e-7.
@@ -205,7 +206,9 @@ def _history(
     X_train, X_test, y_train, y_test = data
     # Members do not see each other: a batch of them is that many single fits.
     model = OptimizedMLPClassifier(
-        **PARAMETERS, n_members=n_seeds, max_epochs=n_epochs, random_state=seed
+        **{**PLAIN, **PARAMETERS, "n_members": n_seeds},
+        max_epochs=n_epochs,
+        random_state=seed,
     ).fit(X_train, y_train, X_val=X_test, y_val=y_test)
     if np.any(model.diverged_):
         raise RuntimeError(f"Training diverged on split {seed}; no curve is complete.")

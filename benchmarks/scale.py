@@ -24,6 +24,7 @@ from benchmarks._settings import Settings
 from benchmarks._store import Store
 from benchmarks._timing import clocked, limited_threads
 from sknnopt import OptimizedMLPClassifier
+from sknnopt.presets import PLAIN
 
 PARTS = ("rows", "width", "networks", "predict")
 N_FEATURES = 28
@@ -41,6 +42,7 @@ _MARK = "numpy.matmul"
 #: What multiplies matrices; torch's other operators call those of its kernels.
 PRODUCTS = (_MARK, "aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm")
 PARAMETERS: dict[str, Any] = {
+    **PLAIN,
     "activation": "relu",
     "batch_size": 1024,
     "early_stopping": False,
@@ -306,7 +308,7 @@ def fit_networks(n_members: int, hidden: list[int], epochs: int) -> dict[str, An
     parameters = {**PARAMETERS, "batch_size": 32, "hidden_layer_sizes": hidden}
     kind = OptimizedMLPClassifier
     memory = PeakMemory()
-    model = kind(**parameters, n_members=n_members, max_epochs=epochs)
+    model = kind(**{**parameters, "n_members": n_members}, max_epochs=epochs)
     with limited_threads(1):
         # The first updates of a process are slow.
         kind(**parameters, max_epochs=2).fit(X, y)

@@ -40,7 +40,15 @@ html_theme = "pydata_sphinx_theme"
 html_title = "sknnopt"
 html_show_sourcelink = False
 # Only the API reference has pages below it to navigate.
-_LEAVES = ("index", "quickstart", "conduct", "options", "glossary", "changelog")
+_LEAVES = (
+    "index",
+    "quickstart",
+    "tables",
+    "conduct",
+    "options",
+    "glossary",
+    "changelog",
+)
 html_sidebars = {page: [] for page in _LEAVES}
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
 

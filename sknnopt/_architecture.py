@@ -252,6 +252,10 @@ def _is_rate(value: Any) -> bool:
     return _is_real(value) and 0 <= value < 1
 
 
+def _is_rate_or_auto(value: Any) -> bool:
+    return value == "auto" if isinstance(value, str) else _is_rate(value)
+
+
 def _is_strength(value: Any) -> bool:
     return _is_real(value) and bool(0 <= value < np.inf)
 
@@ -279,7 +283,11 @@ _RULES = {
     "hidden_layer_sizes": _COUNT,
     "n_units": _COUNT,
     "activation": _choice(list(ACTIVATIONS)),
-    "dropout": _Rule(_is_rate, "a float in the range [0.0, 1.0)", float),
+    "dropout": _Rule(
+        _is_rate_or_auto,
+        "'auto' or a float in the range [0.0, 1.0)",
+        lambda value: value if isinstance(value, str) else float(value),
+    ),
     "weight_init": _choice(["auto", *INITIALIZERS]),
     "l1": _STRENGTH,
     "l2": _STRENGTH,

@@ -18,14 +18,13 @@ from sklearn.base import _fit_context, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import (
     _check_sample_weight,
+    _check_y,
+    check_consistent_length,
     check_is_fitted,
     validate_data,
 )
 
-from sknnopt._architecture import (
-    Architecture,
-    per_layer,
-)
+from sknnopt._architecture import Architecture
 from sknnopt._fitting import (
     Data,
     Mode,
@@ -36,6 +35,7 @@ from sknnopt._fitting import (
     train,
 )
 from sknnopt._history import join_lines
+from sknnopt._inputs import FLOATS, Inputs
 from sknnopt._job import Kind
 from sknnopt._layout import Layout
 from sknnopt._oof import OutOfFold
@@ -45,12 +45,12 @@ from sknnopt._record import Record
 from sknnopt._responses import Responder
 from sknnopt._training import MemberNet
 
-_FLOATS = (np.float64, np.float32)
 #: Rows of a prediction from which on libraries use several threads.
 _MANY_ROWS = 256
 #: What a fit sets besides the public attributes that end in an underscore.
 _PRIVATE_STATE = frozenset(
     {
+        "_inputs",
         "_record",
         "_history",
         "_loss_parameter",
@@ -90,7 +90,8 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows. float32 trains in float32, all else in float64.
+            Training rows, or a DataFrame with categories and missing numbers. float32
+            trains in float32, all else in float64.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -155,27 +156,50 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
         classes: Any = None,
     ) -> Data:
         """Check what ``fit`` was given and encode the target."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=_FLOATS,
-            multi_output=True,
-            y_numeric=is_regressor(self),
-            reset=mode == "new",
-        )
+        if mode == "new":
+            self._inputs = Inputs(
+                categorical_features=self.categorical_features,
+                impute_missing=self.impute_missing,
+                scale_inputs=self.scale_inputs,
+                n_bins=self.n_bins,
+            ).find_columns(X)
+        numbers, y = self._checked_table(X, y, reset=mode == "new")
         given = None
         if sample_weight is not None:
             given = rescaled(
                 _check_sample_weight(
-                    sample_weight, X, dtype=np.float64, ensure_non_negative=True
+                    sample_weight, numbers, dtype=np.float64, ensure_non_negative=True
                 )
             )
+        if mode == "new":
+            self._inputs.learn(X, numbers, given)
+        encoded = self._inputs.encode(X, numbers)
         target, weight = self._encode(
-            y, given, mode=mode, dtype=X.dtype, classes=classes
+            y, given, mode=mode, dtype=encoded.dtype, classes=classes
         )
-        return Data(X, target, weight if weight is None else rescaled(weight), given)
+        weight = weight if weight is None else rescaled(weight)
+        return Data(encoded, target, weight, given)
+
+    def _checked_table(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+        """Return the columns of numbers and the target, checked."""
+        inputs = self._inputs
+        of_target = {"multi_output": True, "y_numeric": is_regressor(self)}
+        if not inputs.has_columns(X):
+            return validate_data(
+                self,
+                X,
+                y,
+                accept_sparse="csr",
+                dtype=FLOATS,
+                ensure_all_finite=inputs.finite(X),
+                reset=reset,
+                **of_target,
+            )
+        _, y = validate_data(self, X, y, skip_check_array=True, reset=reset)
+        numbers = inputs.numbers(X, self)
+        y = _check_y(y, estimator=self, **of_target)
+        check_consistent_length(numbers, y)
+        return numbers, y
 
     def _checked_validation(self, X_val: Any, y_val: Any, weight: Any) -> Data | None:
         if X_val is None and y_val is None and weight is None:
@@ -192,6 +216,7 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
 
     #: What a run leaves: the record's arrays, the columns of its history, and the
     #: parameter that its loss read.
+    _inputs: Inputs
     _record: dict[str, np.ndarray]
     _history: dict[str, np.ndarray]
     _loss_parameter: float
@@ -226,7 +251,7 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
     ) -> None:
         """Train, and set the fitted attributes."""
         loss, n_outputs = self._resolve_head()
-        architecture = make_architecture(self, self.n_features_in_, n_outputs)
+        architecture = make_architecture(self, self._inputs.n_columns_, n_outputs)
         if mode != "new":
             self._check_same_networks(architecture, loss)
         trained = train(
@@ -245,7 +270,7 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
         self._history = join_lines([*before, *trained.lines])
         self.hidden_layer_sizes_ = architecture.hidden
         self.activations_ = architecture.activations
-        self.dropouts_ = per_layer("dropout", self.dropout, len(architecture.hidden))
+        self.dropouts_ = trained.dropouts
         self.normalization_ = architecture.normalization
         self.n_outputs_ = n_outputs
         self.loss_name_ = loss
@@ -274,8 +299,8 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
                 f"{len(diverged)} networks the loss or a weight was no longer finite, "
                 f"at latest in epoch {self.n_iter_} (optimizer={self.optimizer!r}, "
                 f"learning_rate={self.learning_rate!r}). They hold their last finite "
-                "weights. Lower 'learning_rate', scale the inputs (StandardScaler), or "
-                "set 'clip_norm'.",
+                "weights. Lower 'learning_rate', set scale_inputs=True, or set "
+                "'clip_norm'.",
                 ConvergenceWarning,
                 stacklevel=stacklevel,
             )
@@ -298,7 +323,7 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
     @property
     def _architecture(self) -> Architecture:
         return Architecture(
-            self.n_features_in_,
+            self._inputs.n_columns_,
             self.hidden_layer_sizes_,
             self.n_outputs_,
             self.activations_,
@@ -309,9 +334,20 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
         """Check rows to predict for."""
         if not self.__sklearn_is_fitted__():
             check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False)
         check_device(self.device)
-        return X
+        inputs = self._inputs
+        if inputs.has_columns(X):
+            validate_data(self, X, skip_check_array=True, reset=False)
+            return inputs.encode(X, inputs.numbers(X, self))
+        numbers = validate_data(
+            self,
+            X,
+            accept_sparse="csr",
+            dtype=FLOATS,
+            ensure_all_finite=inputs.finite(X),
+            reset=False,
+        )
+        return inputs.encode(X, numbers)
 
     def _respond(self, X: Any) -> np.ndarray:
         """Return the members' mean response, ``(n_samples, n_outputs)``."""
@@ -390,6 +426,7 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = bool(self.impute_missing)
         return tags
 
 

@@ -60,7 +60,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
         ``"random_uniform"``; other initializers do not read it.""",
     ),
     "optimizer": (
-        f"{names(OPTIMIZERS)}, default='adam'",
+        f"{names(OPTIMIZERS)}, default='adamw'",
         "Update rule.",
     ),
     "learning_rate": (
@@ -93,9 +93,9 @@ PARAMETERS: dict[str, tuple[str, str]] = {
         "Epochs in which the learning rate rises linearly from near zero.",
     ),
     "dropout": (
-        "float, sequence or dict, default=0.0",
+        'float, "auto", sequence or dict, default="auto"',
         """Share of a hidden layer's units that are left out of each update, per layer,
-        in [0, 1) [5]_.""",
+        in [0, 1) [5]_. ``"auto"``: 0.1 from 100 rows, 0 below.""",
     ),
     "l1": (
         "float, sequence or dict, default=0.0",
@@ -109,7 +109,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "weight_decay": (
         'float or "auto", default="auto"',
         """Decoupled weight decay [6]_: each update first multiplies the weights by
-        ``1 - learning_rate * weight_decay``. ``"auto"`` is 0.01 for ``adamw`` and 0
+        ``1 - learning_rate * weight_decay``. ``"auto"`` is 0.02 for ``adamw`` and 0
         otherwise.""",
     ),
     "clip_norm": (
@@ -130,11 +130,18 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "batch_size": (
         'int or "auto", default="auto"',
         """Rows in an update. ``"auto"``: all rows up to 200 of them, beyond that the
-        power of two nearest to a fiftieth of the rows, between 32 and 256.""",
+        power of two nearest to a fiftieth of the rows, between 64 and 256.""",
     ),
     "max_epochs": (
-        "int, default=200",
-        "Most passes over the training rows.",
+        'int or "auto", default="auto"',
+        """Most passes over the training rows. ``"auto"``: 200 up to 12,500 rows;
+        beyond, so many that 2,500,000 rows are seen, but 10 at least.""",
+    ),
+    "max_seconds": (
+        "float or None, default=None",
+        """Most seconds of training, from its first update on. When they have passed,
+        the epoch that runs is cut short and the best weights so far are kept. How far
+        a fit comes then depends on the machine. None: no limit.""",
     ),
     "shuffle": (
         "bool, default=True",
@@ -143,7 +150,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "early_stopping": (
         'bool or "auto", default="auto"',
         """Whether rows are held out, and the weights of the epoch with the lowest
-        validation loss are kept. ``"auto"``: on from 500 rows, or where ``fit`` is
+        validation loss are kept. ``"auto"``: on from 100 rows, or where ``fit`` is
         given a validation set.""",
     ),
     "validation_fraction": (
@@ -156,7 +163,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
         follows.""",
     ),
     "n_iter_no_change": (
-        "int or None, default=10",
+        "int or None, default=15",
         """Patience: training ends after this many epochs in a row in which the
         monitored loss has not improved by ``tol``. That is the validation loss with
         early stopping, otherwise the training loss with its penalties. None: never
@@ -167,11 +174,38 @@ PARAMETERS: dict[str, tuple[str, str]] = {
         "Least improvement of the monitored loss that counts.",
     ),
     "n_members": (
-        "int, default=1",
+        "int, default=8",
         """Networks that are trained together, each from its own seed; predictions
         are their mean. With early stopping and no validation set of yours, each
         validates on another fold of the rows (see ``validation_fraction``), so that
         from 5 members on every row is trained on by some and held out by others.""",
+    ),
+    "scale_inputs": (
+        "bool, default=True",
+        """Whether the networks standardize their inputs, by the weighted mean and
+        standard deviation of the rows given to the first ``fit``; a sparse ``X`` is
+        only divided. After a StandardScaler it changes nothing but rounding.""",
+    ),
+    "n_bins": (
+        'int, "auto" or None, default="auto"',
+        """Bins of the piecewise-linear encoding [8]_, which adds to each number how far
+        it reaches into each of the bins between its quantiles. ``"auto"``: one for 150
+        rows, between 4 and 16, but not more than 2,048 in all columns. None: numbers
+        are given to the networks as they are. Tables that were sparse in ``fit`` are
+        never encoded.""",
+    ),
+    "categorical_features": (
+        '"from_dtype", array-like or None, default="from_dtype"',
+        """Columns that hold categories: those of a DataFrame whose type is category,
+        string or object, or names, indices or a mask. Each of the 256 most frequent
+        categories becomes an input that is 0 or 1; unknown and missing ones are all 0.
+        None: every column is a number.""",
+    ),
+    "impute_missing": (
+        "bool, default=True",
+        """Whether NaN is accepted where a number should be. It counts as the mean of
+        its column, and a column that had any in ``fit`` gets one more input that is 1
+        where the number is missing.""",
     ),
     "warm_start": (
         "bool, default=False",
@@ -276,6 +310,8 @@ REFERENCES = """
    algorithm 2.
 .. [7] Pascanu, Mikolov and Bengio 2013, On the difficulty of training recurrent
    neural networks, algorithm 1.
+.. [8] Gorishniy, Rubachev and Babenko 2022, On embeddings for numerical features in
+   tabular deep learning, section 3.2.
 """
 
 

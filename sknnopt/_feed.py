@@ -327,7 +327,7 @@ class _Member:
             is_alike = (
                 steps.shape[1] == self._batch_size and values.dtype == steps.dtype
             )
-            if is_alike and not sparse.issparse(values):
+            if is_alike and isinstance(values, np.ndarray):
                 flat = steps.reshape(-1, steps.shape[-1])[: len(index)]
                 # Clipping spares a copy; no index is out of bounds.
                 values.take(index, axis=0, out=flat, mode="clip")
@@ -397,9 +397,11 @@ def _mean_weight(rows: Rows) -> float:
 
 
 def _gathered(X: Any, index: np.ndarray) -> np.ndarray:
-    if sparse.issparse(X):
-        return X[index].toarray()
-    return np.take(X, index, axis=0)
+    if isinstance(X, np.ndarray):
+        return np.take(X, index, axis=0)
+    rows = X[index]
+    dense: np.ndarray = rows.toarray() if sparse.issparse(rows) else rows
+    return dense
 
 
 def _tensor(array: np.ndarray, kind: Kind) -> Tensor:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from joblib import cpu_count
 from sklearn.utils import check_random_state
 
 from sknnopt._architecture import Architecture, per_layer
@@ -27,6 +28,7 @@ from sknnopt._plan import make_kind, make_settings, stops_early
 from sknnopt._progress import progress_callbacks
 from sknnopt._record import Record, fresh_slots, make_generators
 from sknnopt._splits import held_out_rows
+from sknnopt._spreading import is_worthwhile, train_spread
 from sknnopt._tasks import current, exchange
 from sknnopt._threads import n_torch_threads
 from sknnopt._training import MemberNet
@@ -85,6 +87,7 @@ class Trained:
     record: dict[str, np.ndarray]
     lines: list[dict[str, np.ndarray]]
     loss_parameter: float
+    dropouts: tuple[float, ...]
     folds: Folds | None
 
 
@@ -155,6 +158,9 @@ def _run(
         fit = Fit(job, start, bool(estimator.verbose))
         arrays, history = exchange(fit, fit.n_bytes)
         lines = [history]
+    elif _may_spread(estimator, job) and is_worthwhile(job, _n_workers(estimator)):
+        arrays, history = train_spread(job, start, _n_workers(estimator))
+        lines = [history]
     else:
         record, lines = _train_alone(estimator, job, start())
         arrays = record.to_arrays()
@@ -163,7 +169,8 @@ def _run(
     if len(job) > 1 and is_own:
         folds = Folds(fold_seed, [rows.index for rows in job.rows])
     parameter = float(job.settings.loss_parameter[0])
-    return Trained(job.kind, arrays, lines, parameter, folds)
+    dropouts = tuple(job.settings.dropout[0].tolist())
+    return Trained(job.kind, arrays, lines, parameter, dropouts, folds)
 
 
 def threads_of(estimator: Any) -> AbstractContextManager[None]:
@@ -182,11 +189,19 @@ def threads_of(estimator: Any) -> AbstractContextManager[None]:
     # Fits that train together have no threads of their own.
     if _is_gathered(estimator):
         return n_torch_threads(None)
-    if estimator.n_threads is None:
-        # Matrices are numpy's, and keep their threads. Those of torch would wait for
-        # each other's, which can take many times as long as the work.
-        return n_torch_threads(1, matrices=False)
-    return n_torch_threads(estimator.n_threads)
+    # Threads of libraries wait for each other, which on a machine with other work can
+    # take many times as long as the work itself: they are for who asks for them.
+    return n_torch_threads(1 if estimator.n_threads is None else estimator.n_threads)
+
+
+def _may_spread(estimator: Any, job: Job) -> bool:
+    """Tell whether nobody looks on who must see all members at once."""
+    is_watched = estimator.callbacks or estimator.verbose
+    return job.kind.device == "cpu" and not is_watched and job.n_epochs is None
+
+
+def _n_workers(estimator: Any) -> int:
+    return int(cpu_count() if estimator.n_threads is None else estimator.n_threads)
 
 
 def _is_gathered(estimator: Any) -> bool:
@@ -274,7 +289,9 @@ def _make_job(
     )
     return Job(
         kind=kind,
-        settings=make_settings(estimator, architecture, loss, len(rows)),
+        settings=make_settings(
+            estimator, architecture, loss, len(rows), len(data.counted)
+        ),
         rows=rows,
         held_out=held_out,
         n_epochs=n_epochs,

@@ -30,6 +30,7 @@ class GradientNorms:
         self._columns = layers
         self._last = set((n_steps - 1).tolist())
         self._sum: Tensor | None = None
+        self._n_read = 0
 
     def read(self, step: int, gradient: Tensor) -> Tensor | None:
         """Take in the gradient of a step, where it is asked for.
@@ -46,6 +47,7 @@ class GradientNorms:
         Tensor of shape (members, 1) or None
             The norm, if it was computed.
         """
+        self._n_read = step + 1
         if self.monitor == "off":
             return None
         if self.monitor == "light" and step not in self._last:
@@ -72,10 +74,15 @@ class GradientNorms:
         dict of ndarray of shape (members,)
             The network's and each layer's; empty if nothing was asked for.
         """
-        if self._sum is None:
+        if self.monitor == "off":
             return {}
-        count = self.n_steps if self.monitor == "full" else np.ones(len(self.n_steps))
-        norms = self._sum.cpu().numpy() / count[:, None]
+        if self._sum is None:
+            # The epoch was cut short before its last step.
+            norms = np.full((len(self.n_steps), 1 + len(self._columns)), np.nan)
+        else:
+            is_full = self.monitor == "full"
+            count = np.minimum(self.n_steps, self._n_read) if is_full else 1.0
+            norms = self._sum.cpu().numpy() / np.reshape(count, (-1, 1))
         layers = [f"gradient_norm_{layer}" for layer in range(norms.shape[1] - 1)]
         return dict(zip(["gradient_norm", *layers], norms.T, strict=True))
 

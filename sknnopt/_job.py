@@ -97,6 +97,7 @@ class Settings:
     clip_value: np.ndarray
     loss_parameter: np.ndarray
     max_epochs: np.ndarray
+    max_seconds: np.ndarray
     patience: np.ndarray
     tol: np.ndarray
 

@@ -6,6 +6,7 @@ numbers are no longer finite, and then leaves the batch; the others go on.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -98,6 +99,7 @@ class Loop:
         self.live = np.arange(len(job))
         n_epochs = job.settings.max_epochs if job.n_epochs is None else job.n_epochs
         self._last_epoch = record.epochs + n_epochs
+        self._begun = time.monotonic()
         # Whoever leaves: products are rounded otherwise in batches of another size.
         self._batch_size = rows_at_once(job)
         #: One dict of ``(members,)`` arrays an epoch.
@@ -207,16 +209,26 @@ class Loop:
         self._norms = GradientNorms(self._layers, self.kind.monitor, epochs.n_steps)
         rates = self._rates()
         of_step = self._tensor(rates[..., None]).unbind(0)
-        totals = [
-            self._train_on(chunk, of_step) for chunk in epochs(self.record.generators)
-        ]
+        totals = []
+        for chunk in epochs(self.record.generators):
+            totals.append(self._train_on(chunk, of_step))
+            if self._is_late().all():
+                break
         self.record.epochs += 1
         self.record.run_epochs += 1
         # Added up one after another, as for a member alone: padding adds zeros.
-        weighted = np.concatenate(totals) * epochs.rows_of_step
-        loss = np.cumsum(weighted, axis=0)[-1] / epochs.n_rows
+        means = np.concatenate(totals)
+        n_rows = epochs.rows_of_step[: len(means)]
+        loss = np.cumsum(means * n_rows, axis=0)[-1] / n_rows.sum(axis=0)
         last = np.maximum(epochs.n_steps - 1, 0)
         return self._measured(loss, rates[last, np.arange(len(last))])
+
+    def _is_late(self) -> np.ndarray:
+        """Tell which members have used up their time."""
+        late: np.ndarray = (
+            time.monotonic() - self._begun >= self.job.settings.max_seconds
+        )
+        return late
 
     def _train_on(self, chunk: Chunk, rates: Sequence[Tensor]) -> np.ndarray:
         """Do the updates of a chunk; return each step's mean loss, (steps, members)."""
@@ -372,7 +384,7 @@ class Loop:
             record.best_weights[where] = record.weights[where]
         self._adapt_to_plateau(monitored)
         ended = diverged | (record.stale >= settings.patience)
-        ended |= (record.epochs >= self._last_epoch) | stop_all
+        ended |= (record.epochs >= self._last_epoch) | self._is_late() | stop_all
         self._release(ended)
         return not ended.all()
 

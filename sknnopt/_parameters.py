@@ -46,7 +46,7 @@ class MLPParameters(BaseEstimator):
         "lr_schedule": [StrOptions(SCHEDULES.keys())],
         "lr_decay": [Interval(Real, 0, 1, closed="right")],
         "warmup": [Interval(Real, 0, np.inf, closed="left")],
-        "dropout": [Real, "array-like", Mapping],
+        "dropout": [StrOptions({"auto"}), Real, "array-like", Mapping],
         "l1": [Real, "array-like", Mapping],
         "l2": [Real, "array-like", Mapping],
         "weight_decay": [
@@ -60,7 +60,11 @@ class MLPParameters(BaseEstimator):
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
         ],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
         "shuffle": ["boolean"],
         "early_stopping": ["boolean", StrOptions({"auto"})],
         "validation_fraction": [
@@ -70,6 +74,18 @@ class MLPParameters(BaseEstimator):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_members": [Interval(Integral, 1, None, closed="left")],
+        "scale_inputs": ["boolean"],
+        "n_bins": [
+            StrOptions({"auto"}),
+            Interval(Integral, 2, None, closed="left"),
+            None,
+        ],
+        "categorical_features": [
+            StrOptions({"from_dtype"}),
+            "array-like",
+            None,
+        ],
+        "impute_missing": ["boolean"],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -90,14 +106,14 @@ class MLPParameters(BaseEstimator):
         weight_init: PerLayer[str] = "auto",
         init_scale: float = 0.05,
         loss: str = "auto",
-        optimizer: str = "adam",
+        optimizer: str = "adamw",
         learning_rate: float | str = "auto",
         momentum: float = 0.9,
         nesterov: bool = False,
         lr_schedule: str = "constant",
         lr_decay: float = 0.1,
         warmup: float = 0,
-        dropout: PerLayer[float] = 0.0,
+        dropout: PerLayer[float | str] = "auto",
         l1: PerLayer[float] = 0.0,
         l2: PerLayer[float] = 0.0,
         weight_decay: float | str = "auto",
@@ -105,13 +121,18 @@ class MLPParameters(BaseEstimator):
         clip_norm_per_tensor: bool = False,
         clip_value: float | None = None,
         batch_size: int | str = "auto",
-        max_epochs: int = 200,
+        max_epochs: int | str = "auto",
+        max_seconds: float | None = None,
         shuffle: bool = True,
         early_stopping: bool | str = "auto",
         validation_fraction: Any = 0.1,
-        n_iter_no_change: int | None = 10,
+        n_iter_no_change: int | None = 15,
         tol: float = 1e-4,
-        n_members: int = 1,
+        n_members: int = 8,
+        scale_inputs: bool = True,
+        n_bins: int | str | None = "auto",
+        categorical_features: Any = "from_dtype",
+        impute_missing: bool = True,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: bool | int = False,
@@ -144,12 +165,17 @@ class MLPParameters(BaseEstimator):
         self.clip_value = clip_value
         self.batch_size = batch_size
         self.max_epochs = max_epochs
+        self.max_seconds = max_seconds
         self.shuffle = shuffle
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.n_members = n_members
+        self.scale_inputs = scale_inputs
+        self.n_bins = n_bins
+        self.categorical_features = categorical_features
+        self.impute_missing = impute_missing
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose

@@ -16,10 +16,14 @@ from sknnopt.optimizers import OPTIMIZERS
 
 #: Up to this many rows, ``batch_size="auto"`` is the full batch.
 FULL_BATCH_ROWS = 200
-#: From this many rows on, ``early_stopping="auto"`` is on.
-EARLY_STOPPING_ROWS = 500
-_SMALLEST_BATCH, _LARGEST_BATCH = 32, 256
+#: From this many rows on, ``"auto"`` holds rows out and drops units.
+MANY_ROWS = 100
+#: The rate of ``dropout="auto"``.
+_DROPOUT = 0.1
+_SMALLEST_BATCH, _LARGEST_BATCH = 64, 256
 _ROWS_PER_BATCH_ROW = 50
+_MOST_ROWS_SEEN = 2_500_000
+_FEWEST_EPOCHS, _MOST_EPOCHS = 10, 200
 #: Stands for "no limit" where a number of epochs is asked for.
 _FOREVER = np.iinfo(np.int64).max // 4
 
@@ -70,7 +74,7 @@ def batch_size(value: Any, n_rows: int) -> int:
     -------
     int
         All rows up to 200; beyond, the power of two nearest to a fiftieth of the
-        rows, between 32 and 256.
+        rows, between 64 and 256.
     """
     if not isinstance(value, str):
         return min(int(value), n_rows)
@@ -95,11 +99,54 @@ def stops_early(value: Any, n_rows: int, *, is_given: bool) -> bool:
     Returns
     -------
     bool
-        ``"auto"`` is on from 500 rows, or with a validation set.
+        ``"auto"`` is on from 100 rows, or with a validation set.
     """
     if isinstance(value, str):
-        return is_given or n_rows >= EARLY_STOPPING_ROWS
+        return is_given or n_rows >= MANY_ROWS
     return bool(value)
+
+
+def epoch_limit(value: Any, n_rows: int) -> int:
+    """Resolve ``max_epochs``; ``"auto"`` falls as tables grow.
+
+    Parameters
+    ----------
+    value : int or "auto"
+        The parameter.
+    n_rows : int
+        Rows given to ``fit`` that have a weight.
+
+    Returns
+    -------
+    int
+        200 up to 12,500 rows; beyond, so many that 2,500,000 rows are seen, but 10 at
+        least.
+    """
+    if not isinstance(value, str):
+        return int(value)
+    return int(np.clip(_MOST_ROWS_SEEN // n_rows, _FEWEST_EPOCHS, _MOST_EPOCHS))
+
+
+def dropout_rates(value: Any, depth: int, n_rows: int) -> tuple[float, ...]:
+    """Resolve ``dropout``.
+
+    Parameters
+    ----------
+    value : float, "auto", sequence or dict
+        The parameter.
+    depth : int
+        Hidden layers.
+    n_rows : int
+        Rows given to ``fit`` that have a weight.
+
+    Returns
+    -------
+    tuple of float
+        Rate of each hidden layer; ``"auto"`` is 0.1 from 100 rows, and 0 below.
+    """
+    automatic = _DROPOUT if n_rows >= MANY_ROWS else 0.0
+    given = per_layer("dropout", value, depth)
+    return tuple(automatic if isinstance(rate, str) else rate for rate in given)
 
 
 def make_architecture(estimator: Any, n_inputs: int, n_outputs: int) -> Architecture:
@@ -172,7 +219,7 @@ def make_kind(
 
 
 def make_settings(
-    estimator: Any, architecture: Architecture, loss: str, members: int
+    estimator: Any, architecture: Architecture, loss: str, members: int, n_rows: int
 ) -> Settings:
     """Return what may differ between members, here the same for each.
 
@@ -186,6 +233,8 @@ def make_settings(
         The resolved loss.
     members : int
         How many networks.
+    n_rows : int
+        Rows given to ``fit`` that have a weight.
 
     Returns
     -------
@@ -205,13 +254,14 @@ def make_settings(
         weight_decay=_or_auto(estimator.weight_decay, optimizer.weight_decay),
         l1=np.array(per_layer("l1", estimator.l1, depth + 1), dtype=float),
         l2=np.array(per_layer("l2", estimator.l2, depth + 1), dtype=float),
-        dropout=np.array(per_layer("dropout", estimator.dropout, depth), dtype=float),
+        dropout=np.array(dropout_rates(estimator.dropout, depth, n_rows), dtype=float),
         clip_norm=_limit(estimator.clip_norm),
         clip_value=_limit(estimator.clip_value),
         loss_parameter=0.0
         if parameter is None
         else float(getattr(estimator, parameter)),
-        max_epochs=int(estimator.max_epochs),
+        max_epochs=epoch_limit(estimator.max_epochs, n_rows),
+        max_seconds=_limit(estimator.max_seconds),
         patience=_FOREVER if patience is None else int(patience),
         tol=float(estimator.tol),
     )

@@ -54,7 +54,7 @@ class TrainingHistoryDisplay:
     >>> from sknnopt.displays import TrainingHistoryDisplay
     >>> X, y = load_pima(return_X_y=True)
     >>> model = OptimizedMLPClassifier(
-    ...     max_epochs=5, monitor="full", random_state=0).fit(X, y)
+    ...     n_members=1, max_epochs=5, monitor="full", random_state=0).fit(X, y)
     >>> display = TrainingHistoryDisplay.from_estimator(model, metric="score")
     >>> [line.get_label() for line in display.lines_]
     ['training', 'validation']

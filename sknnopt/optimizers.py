@@ -303,8 +303,8 @@ OPTIMIZERS: dict[str, OptimizerOption] = {
         "algorithm 2",
         presets=frozenset({"standard", "regularization"}),
         slots=_ADAM_SLOTS,
-        learning_rate=1e-3,
-        weight_decay=0.01,
+        learning_rate=3e-3,
+        weight_decay=0.02,
     ),
     "nadam": OptimizerOption(
         make=_nadam,

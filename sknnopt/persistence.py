@@ -29,6 +29,7 @@ from sklearn.preprocessing import (
 from sklearn.utils.validation import check_is_fitted
 
 from sknnopt._codec import CodecError, Decoder, Encoder
+from sknnopt._inputs import Inputs
 from sknnopt._version import __version__
 from sknnopt.classifier import OptimizedMLPClassifier
 from sknnopt.regressor import OptimizedMLPRegressor
@@ -49,7 +50,9 @@ _STEPS = (
     Pipeline,
 )
 #: The only classes that are ever written or made.
-_CLASSES: dict[str, type] = {kind.__name__: kind for kind in (*_ESTIMATORS, *_STEPS)}
+_CLASSES: dict[str, type] = {
+    kind.__name__: kind for kind in (*_ESTIMATORS, *_STEPS, Inputs)
+}
 #: A file says nothing of single training rows.
 _LEFT_OUT = ("oof_prediction_",)
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
+from functools import partial
 
-ESTIMATORS = [OptimizedMLPClassifier, OptimizedMLPRegressor]
+from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
+from sknnopt.presets import PLAIN
+
+#: Networks as textbooks train them: what tests compare with closed forms and peers.
+plain_classifier = partial(OptimizedMLPClassifier, **PLAIN)
+plain_regressor = partial(OptimizedMLPRegressor, **PLAIN)
+ESTIMATORS = [plain_classifier, plain_regressor]
 #: Small, quick and repeatable.
 SMALL = {"n_units": 8, "max_epochs": 5, "random_state": 0}
 

@@ -94,6 +94,7 @@ def make_settings(kind, members=1, **changes):
         "clip_value": np.inf,
         "loss_parameter": LOSS_PARAMETERS.get(kind.loss, 0.0),
         "max_epochs": 3,
+        "max_seconds": np.inf,
         "patience": 1000,
         "tol": 0.0,
     }

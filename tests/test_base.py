@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from estimators import ESTIMATORS, SMALL, all_weights
+from estimators import ESTIMATORS, SMALL, all_weights, plain_classifier, plain_regressor
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from skorch.callbacks import Callback
 
-from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 from sknnopt._responses import Responder
 
 # --------------------------------------------------------------- determinism
@@ -41,7 +40,7 @@ def test_global_generators_stay(table, seed):
     """With a seed or generator of its own a fit moves no global generator."""
     numpy_state = np.random.get_state()[1].copy()
     torch_state = torch.get_rng_state()
-    OptimizedMLPClassifier(
+    plain_classifier(
         n_units=8, max_epochs=3, dropout=0.2, batch_size=16, random_state=seed
     ).fit(*table)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
@@ -52,7 +51,7 @@ def test_no_seed_draws_one_number(table):
     """With random_state=None one seed comes from numpy's generator, torch's stays."""
     torch_state = torch.get_rng_state()
     np.random.seed(3)
-    OptimizedMLPClassifier(n_units=4, max_epochs=1).fit(*table)
+    plain_classifier(n_units=4, max_epochs=1).fit(*table)
     after = np.random.get_state()
     np.random.seed(3)
     np.random.randint(np.iinfo(np.int32).max, size=1)
@@ -114,7 +113,7 @@ def test_context_of_the_caller(estimator, table, context):
 def test_dtype(table, dtype):
     """float32 in trains in float32, float64 in float64."""
     X, y = table
-    model = OptimizedMLPClassifier(**SMALL).fit(X.astype(dtype), y)
+    model = plain_classifier(**SMALL).fit(X.astype(dtype), y)
     assert {part.dtype for part in model.coefs_} == {np.dtype(dtype)}
     assert model.predict_proba(X.astype(dtype)).dtype == dtype
 
@@ -129,7 +128,7 @@ def test_thread_count_is_restored(table):
 
     before = torch.get_num_threads()
     wanted = before + 1
-    model = OptimizedMLPClassifier(**SMALL, callbacks=[Look()])
+    model = plain_classifier(**SMALL, callbacks=[Look()])
     model.fit(*table)
     assert set(seen) == {before}
     seen.clear()
@@ -148,7 +147,7 @@ def test_threads_of_predictions(table, monkeypatch, n_threads, inside, n_rows):
         seen.append(torch.get_num_threads())
         return mean(self, X)
 
-    model = OptimizedMLPClassifier(**SMALL, n_threads=n_threads).fit(*table)
+    model = plain_classifier(**SMALL, n_threads=n_threads).fit(*table)
     monkeypatch.setattr(Responder, "mean", look)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -179,7 +178,7 @@ class _FailAt(Callback):
 def test_failed_refit_changes_nothing(table, error, warm_start):
     """A refit that fails or is interrupted leaves the old model whole."""
     X, y = table
-    model = OptimizedMLPClassifier(**SMALL, warm_start=warm_start).fit(X, y)
+    model = plain_classifier(**SMALL, warm_start=warm_start).fit(X, y)
     state = pickle.dumps({k: v for k, v in vars(model).items() if k != "callbacks"})
     expected = model.predict_proba(X)
     model.set_params(callbacks=[_FailAt(2, error)])
@@ -195,7 +194,7 @@ def test_failed_refit_changes_nothing(table, error, warm_start):
 def test_failed_data_check_changes_nothing(table):
     """A refit on data that are refused leaves the number of features as it was."""
     X, y = table
-    model = OptimizedMLPClassifier(**SMALL).fit(X, y)
+    model = plain_classifier(**SMALL).fit(X, y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         model.fit(np.ones((5, 2)), [0, 1, 0])
     assert model.n_features_in_ == 4
@@ -204,7 +203,7 @@ def test_failed_data_check_changes_nothing(table):
 
 def test_failed_first_fit(table):
     """After a first fit that fails there is no model."""
-    model = OptimizedMLPClassifier(**SMALL, callbacks=[_FailAt(2, RuntimeError())])
+    model = plain_classifier(**SMALL, callbacks=[_FailAt(2, RuntimeError())])
     with pytest.raises(RuntimeError):
         model.fit(*table)
     with pytest.raises(NotFittedError):
@@ -249,7 +248,7 @@ def test_huge_learning_rate_is_finite(estimator, table, optimizer):
 
 def test_healthy_fit_does_not_warn(table, recwarn):
     """An ordinary fit gives no warning and is not marked as diverged."""
-    model = OptimizedMLPClassifier(**SMALL).fit(*table)
+    model = plain_classifier(**SMALL).fit(*table)
     assert model.diverged_ is False
     assert len(recwarn) == 0
 
@@ -257,7 +256,7 @@ def test_healthy_fit_does_not_warn(table, recwarn):
 def test_divergence_is_of_this_call(table):
     """A healthy partial_fit after one that diverged neither warns nor is marked."""
     X, y = table
-    model = OptimizedMLPRegressor(**SMALL, optimizer="sgd", learning_rate=0.01)
+    model = plain_regressor(**SMALL, optimizer="sgd", learning_rate=0.01)
     model.partial_fit(X, y)
     with pytest.warns(ConvergenceWarning):
         model.partial_fit(1e200 * X, y)
@@ -272,7 +271,7 @@ def test_divergence_is_of_this_call(table):
 def test_divergence_points_at_the_caller(table, method):
     """The warning names the line that called, and the epoch kept is the one before."""
     X, y = table
-    model = OptimizedMLPRegressor(**SMALL)
+    model = plain_regressor(**SMALL)
     with pytest.warns(ConvergenceWarning) as caught:
         getattr(model, method)(1e200 * X, y)
     assert caught[0].filename == __file__
@@ -285,7 +284,7 @@ def test_scale_of_weights_does_not_matter(table, dtype, scale):
     """Weights too small or large for the arithmetic train like moderate ones."""
     X, y = table
     weight = np.r_[np.full(30, 2.0), np.full(30, 1.0)]
-    model = OptimizedMLPClassifier(**SMALL)
+    model = plain_classifier(**SMALL)
     expected = clone(model).fit(X.astype(dtype), y, weight)
     scaled = clone(model).fit(X.astype(dtype), y, weight * scale)
     assert not scaled.diverged_
@@ -316,7 +315,7 @@ def test_net_predicts_the_same(estimator, table):
     X, y = table
     model = estimator(**SMALL, n_members=2).fit(X, y)
     net = model.net_
-    if estimator is OptimizedMLPClassifier:
+    if estimator is plain_classifier:
         expected = model.predict_proba(X)
         np.testing.assert_allclose(net.predict_proba(X), expected, rtol=1e-13)
         np.testing.assert_array_equal(model.classes_[net.predict(X)], model.predict(X))
@@ -334,7 +333,7 @@ def test_net_predicts_the_same(estimator, table):
 def test_history(table):
     """history_ has one row for each member and epoch, with the promised columns."""
     X, y = table
-    model = OptimizedMLPClassifier(
+    model = plain_classifier(
         **SMALL, n_members=2, l2=1e-3, monitor="full", lr_schedule="step"
     ).fit(X, y, X_val=X[:20], y_val=y[:20])
     history = model.history_
@@ -356,7 +355,7 @@ def test_history(table):
 def test_coefs_and_intercepts(table):
     """coefs_ and intercepts_ have scikit-learn's shapes, and give the prediction."""
     X, y = table
-    model = OptimizedMLPRegressor(**SMALL, activation="tanh").fit(X, y)
+    model = plain_regressor(**SMALL, activation="tanh").fit(X, y)
     assert [part.shape for part in model.coefs_] == [(4, 8), (8, 8), (8, 1)]
     assert [part.shape for part in model.intercepts_] == [(8,), (8,), (1,)]
     hidden = X
@@ -364,7 +363,7 @@ def test_coefs_and_intercepts(table):
         hidden = np.tanh(hidden @ weight + bias)
     raw = (hidden @ model.coefs_[-1] + model.intercepts_[-1])[:, 0]
     np.testing.assert_allclose(model.predict(X), y.mean() + y.std() * raw)
-    several = OptimizedMLPRegressor(**SMALL, n_members=3).fit(X, y)
+    several = plain_regressor(**SMALL, n_members=3).fit(X, y)
     assert several.coefs_[0].shape == (3, 4, 8)
     assert several.intercepts_[2].shape == (3, 1)
 
@@ -408,7 +407,7 @@ def test_sparse_input_equals_dense(table):
 
     X, y = table
     X = np.where(np.abs(X) > 0.5, X, 0.0)
-    model = OptimizedMLPClassifier(**SMALL, batch_size=16, early_stopping=True)
+    model = plain_classifier(**SMALL, batch_size=16, early_stopping=True)
     dense = clone(model).fit(X, y)
     scarce = clone(model).fit(sparse.csr_array(X), y)
     np.testing.assert_array_equal(all_weights(scarce), all_weights(dense))
@@ -419,7 +418,7 @@ def test_data_frames(table):
     """Column names are kept, checked, and another order is refused."""
     X, y = table
     frame = pd.DataFrame(X, columns=list("abcd"))
-    model = OptimizedMLPRegressor(**SMALL).fit(frame, pd.Series(y))
+    model = plain_regressor(**SMALL).fit(frame, pd.Series(y))
     assert model.feature_names_in_.tolist() == list("abcd")
     with pytest.raises(ValueError, match="feature names should match"):
         model.predict(frame[list("dcba")])
@@ -430,7 +429,7 @@ def test_data_frames(table):
 def test_weights_zero(table):
     """A class weight of zero for every row is refused in plain words."""
     X, y = table
-    model = OptimizedMLPClassifier(**SMALL, class_weight={0: 0.0, 1: 0.0})
+    model = plain_classifier(**SMALL, class_weight={0: 0.0, 1: 0.0})
     with pytest.raises(ValueError, match="weight zero"):
         model.fit(X, y)
 
@@ -441,7 +440,7 @@ def test_fits_in_threads_do_not_share(table):
 
     def fit(seed):
         settings = {**SMALL, "random_state": seed, "n_threads": 1}
-        results[seed] = OptimizedMLPClassifier(**settings).fit(*table)
+        results[seed] = plain_classifier(**settings).fit(*table)
 
     before = torch.get_num_threads()
     threads = [threading.Thread(target=fit, args=(seed,)) for seed in range(6)]
@@ -451,7 +450,7 @@ def test_fits_in_threads_do_not_share(table):
         thread.join()
     assert torch.get_num_threads() == before
     for seed, model in results.items():
-        expected = OptimizedMLPClassifier(**{**SMALL, "random_state": seed})
+        expected = plain_classifier(**{**SMALL, "random_state": seed})
         np.testing.assert_array_equal(
             all_weights(model), all_weights(expected.fit(*table))
         )

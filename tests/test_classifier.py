@@ -7,12 +7,12 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from estimators import plain_classifier
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_blobs, make_multilabel_classification
 from sklearn.metrics import log_loss
 
-from sknnopt import OptimizedMLPClassifier
 from sknnopt._feed import padded_rows
 from sknnopt.losses import LOSSES
 
@@ -41,7 +41,7 @@ def test_labels_come_back(blobs, labels):
     # scikit-learn takes floats with a fraction for numbers to regress on.
     if y.dtype == float:
         y = y.astype(str)
-    model = OptimizedMLPClassifier(**SMALL).fit(X, y)
+    model = plain_classifier(**SMALL).fit(X, y)
     np.testing.assert_array_equal(model.classes_, np.unique(y))
     assert set(model.predict(X)) <= set(y)
     assert model.score(X, y) > 0.9
@@ -50,7 +50,7 @@ def test_labels_come_back(blobs, labels):
 def test_boolean_labels(blobs):
     """Booleans are two classes, predicted as booleans."""
     X, index = blobs
-    model = OptimizedMLPClassifier(**SMALL).fit(X, index == 0)
+    model = plain_classifier(**SMALL).fit(X, index == 0)
     assert model.predict(X).dtype == bool
 
 
@@ -67,7 +67,7 @@ def test_head(blobs, n_classes, loss, expected, n_outputs):
     """The head is one sigmoid for two classes and softmax for more, or as asked."""
     X, index = blobs
     y = index % n_classes
-    model = OptimizedMLPClassifier(**SMALL, loss=loss).fit(X, y)
+    model = plain_classifier(**SMALL, loss=loss).fit(X, y)
     assert (model.loss_name_, model.n_outputs_) == (expected, n_outputs)
     probability = model.predict_proba(X)
     assert probability.shape == (90, n_classes)
@@ -83,7 +83,7 @@ def test_loss_is_the_logarithmic_loss(blobs, n_classes, smoothing):
     """The validation loss is scikit-learn's log-loss, against smoothed targets."""
     X, index = blobs
     y = index % n_classes
-    model = OptimizedMLPClassifier(
+    model = plain_classifier(
         **SMALL, label_smoothing=smoothing, early_stopping=False
     ).fit(X, y, X_val=X, y_val=y)
     target = (1 - smoothing) * np.eye(n_classes)[y] + smoothing / n_classes
@@ -97,7 +97,7 @@ def test_loss_is_the_logarithmic_loss(blobs, n_classes, smoothing):
 def test_multilabel():
     """A multilabel target gets a sigmoid for each label, dense or sparse."""
     X, y = make_multilabel_classification(80, n_classes=3, random_state=0)
-    model = OptimizedMLPClassifier(**SMALL).fit(X, y)
+    model = plain_classifier(**SMALL).fit(X, y)
     probability = model.predict_proba(X)
     assert (model.loss_name_, model.n_outputs_) == ("binary_cross_entropy", 3)
     np.testing.assert_array_equal(model.predict(X), probability > 0.5)
@@ -117,14 +117,14 @@ def test_loss_that_does_not_fit_the_target(blobs, loss, n_classes):
     X, index = blobs
     y = np.eye(3, dtype=int)[index] if n_classes == "many" else index
     with pytest.raises(ValueError, match=f"'loss' parameter must be .*'{loss}'"):
-        OptimizedMLPClassifier(loss=loss).fit(X, y)
+        plain_classifier(loss=loss).fit(X, y)
 
 
 def test_class_weights_are_sample_weights(blobs):
     """class_weight multiplies into sample_weight."""
     X, index = blobs
-    by_class = OptimizedMLPClassifier(**SMALL, class_weight={0: 2.0, 2: 0.5})
-    by_row = OptimizedMLPClassifier(**SMALL)
+    by_class = plain_classifier(**SMALL, class_weight={0: 2.0, 2: 0.5})
+    by_row = plain_classifier(**SMALL)
     weight = np.linspace(0.5, 1.5, 90)
     one = by_class.fit(X, index, weight)
     other = by_row.fit(X, index, weight * np.array([2.0, 1.0, 0.5])[index])
@@ -138,8 +138,8 @@ def test_balanced_classes_have_equal_weight(blobs):
     weight = np.linspace(0.5, 1.5, 90)
     counts = np.bincount(y, weights=weight)
     balanced = weight * (weight.sum() / (2 * counts))[y]
-    one = OptimizedMLPClassifier(**SMALL, class_weight="balanced").fit(X, y, weight)
-    other = OptimizedMLPClassifier(**SMALL).fit(X, y, balanced)
+    one = plain_classifier(**SMALL, class_weight="balanced").fit(X, y, weight)
+    other = plain_classifier(**SMALL).fit(X, y, balanced)
     np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X))
 
 
@@ -147,22 +147,20 @@ def test_class_weight_for_multilabel():
     """class_weight with a multilabel target is refused."""
     X, y = make_multilabel_classification(20, random_state=0)
     with pytest.raises(ValueError, match="'class_weight' parameter must be None"):
-        OptimizedMLPClassifier(class_weight="balanced").fit(X, y)
+        plain_classifier(class_weight="balanced").fit(X, y)
 
 
 def test_validation_labels_must_be_known(blobs):
     """A label in y_val that y lacks is refused by name."""
     X, index = blobs
     with pytest.raises(ValueError, match=r"y_val has labels.*\[2\]"):
-        OptimizedMLPClassifier().fit(
-            X[index < 2], index[index < 2], X_val=X, y_val=index
-        )
+        plain_classifier().fit(X[index < 2], index[index < 2], X_val=X, y_val=index)
 
 
 def test_partial_fit_needs_classes(blobs):
     """The first partial_fit needs all classes; later ones must not change them."""
     X, index = blobs
-    model = OptimizedMLPClassifier(**SMALL)
+    model = plain_classifier(**SMALL)
     with pytest.raises(ValueError, match="'classes' parameter"):
         model.partial_fit(X, index)
     model.partial_fit(X[:5], index[:5], classes=[0, 1, 2])
@@ -181,7 +179,7 @@ def test_rare_class_and_early_stopping(blobs):
     X, index = blobs
     y = index.copy()
     y[0] = 9
-    model = OptimizedMLPClassifier(**SMALL, early_stopping=True).fit(X, y)
+    model = plain_classifier(**SMALL, early_stopping=True).fit(X, y)
     assert 9 in model.classes_
 
 
@@ -196,7 +194,7 @@ def test_held_out_rows_are_stratified():
         seen.append(target)
         return option.make(raw, target, parameter)
 
-    model = OptimizedMLPClassifier(
+    model = plain_classifier(
         n_units=2, max_epochs=1, early_stopping=True, random_state=0
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -213,14 +211,14 @@ def test_multilabel_marks(values):
     X, y = make_multilabel_classification(30, n_classes=3, random_state=0)
     marked = np.where(y == 1, values[1], values[0])
     with pytest.raises(ValueError, match=r"y marks its labels.*0 and 1 only"):
-        OptimizedMLPClassifier(**SMALL).fit(X, marked)
+        plain_classifier(**SMALL).fit(X, marked)
 
 
 @pytest.mark.parametrize("value", [-1.0, np.nan, np.inf, "heavy"])
 def test_class_weight_is_checked(blobs, value):
     """A class weight that is no finite number from 0 on is refused with its class."""
     X, index = blobs
-    model = OptimizedMLPClassifier(class_weight={0: 1.0, 2: value})
+    model = plain_classifier(class_weight={0: 1.0, 2: value})
     with pytest.raises(ValueError, match=r"'class_weight' parameter.*class 2"):
         model.fit(X, index)
 
@@ -230,8 +228,8 @@ def test_balanced_weights_are_those_of_the_training_rows(blobs):
     X, index = blobs
     y = (index == 0).astype(int)
     factors = 60 / (2 * np.bincount(y[:60]))
-    balanced = OptimizedMLPClassifier(**SMALL, class_weight="balanced")
-    given = OptimizedMLPClassifier(**SMALL, class_weight=dict(enumerate(factors)))
+    balanced = plain_classifier(**SMALL, class_weight="balanced")
+    given = plain_classifier(**SMALL, class_weight=dict(enumerate(factors)))
     losses = [
         model.fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:]).history_.valid_loss
         for model in (balanced, given)
@@ -243,7 +241,7 @@ def test_log_probabilities_of_certain_predictions(blobs):
     """The logarithm of a tiny probability is finite for either class of a sigmoid."""
     X, index = blobs
     y = (index == 0).astype(int)
-    model = OptimizedMLPClassifier(
+    model = plain_classifier(
         n_layers=0, learning_rate=0.1, max_epochs=50, random_state=0
     )
     logs = model.fit(X, y).predict_log_proba(20 * X)
@@ -255,7 +253,7 @@ def test_log_probabilities_of_certain_predictions(blobs):
 def test_warns_where_most_labels_are_their_own(dtype):
     """A target that may be a regression's is met with scikit-learn's warning."""
     y = np.arange(30).astype(dtype)
-    model = OptimizedMLPClassifier(max_epochs=1, early_stopping=False, random_state=0)
+    model = plain_classifier(max_epochs=1, early_stopping=False, random_state=0)
     with pytest.warns(UserWarning, match="greater than 50%"):
         model.fit(np.zeros((30, 2)), y)
     with warnings.catch_warnings():

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from estimators import plain_classifier, plain_regressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
+from sknnopt import OptimizedMLPClassifier
 from sknnopt.displays import TrainingHistoryDisplay
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
@@ -30,7 +31,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def model(data: tuple[np.ndarray, np.ndarray]) -> OptimizedMLPClassifier:
     """Return a classifier that has recorded everything."""
-    return OptimizedMLPClassifier(
+    return plain_classifier(
         max_epochs=8, early_stopping=True, monitor="full", random_state=0
     ).fit(*data)
 
@@ -57,7 +58,7 @@ def test_best_epoch_is_marked(model: OptimizedMLPClassifier) -> None:
 
 def test_each_member_has_its_curves(data: tuple[np.ndarray, np.ndarray]) -> None:
     """Three members give three training and three validation curves, named once."""
-    model = OptimizedMLPClassifier(
+    model = plain_classifier(
         n_members=3, max_epochs=6, early_stopping=True, random_state=0
     ).fit(*data)
     display = TrainingHistoryDisplay.from_estimator(model)
@@ -75,7 +76,7 @@ def test_each_member_has_its_curves(data: tuple[np.ndarray, np.ndarray]) -> None
 def test_pipeline_is_looked_into(data: tuple[np.ndarray, np.ndarray]) -> None:
     """A pipeline shows the history of its last step, on the axes that are given."""
     pipeline = make_pipeline(
-        StandardScaler(), OptimizedMLPRegressor(max_epochs=3, random_state=0)
+        StandardScaler(), plain_regressor(max_epochs=3, random_state=0)
     ).fit(*data)
     ax = pyplot.figure().subplots()
     display = TrainingHistoryDisplay.from_estimator(pipeline, ax)
@@ -89,9 +90,9 @@ def test_no_best_epoch_without_validation(
     data: tuple[np.ndarray, np.ndarray],
 ) -> None:
     """Where no epoch was chosen, none is marked."""
-    model = OptimizedMLPClassifier(
-        max_epochs=3, early_stopping=False, random_state=0
-    ).fit(*data)
+    model = plain_classifier(max_epochs=3, early_stopping=False, random_state=0).fit(
+        *data
+    )
     display = TrainingHistoryDisplay.from_estimator(model)
     assert list(display.ax_.lines) == display.lines_
 

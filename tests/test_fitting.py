@@ -7,11 +7,9 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from estimators import ESTIMATORS, SMALL, all_weights
+from estimators import ESTIMATORS, SMALL, all_weights, plain_classifier, plain_regressor
 from sklearn.base import clone
 from sklearn.model_selection import KFold
-
-from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 
 # ------------------------------------------------------------- early stopping
 
@@ -42,19 +40,17 @@ def test_held_out_rows_do_not_train(rng):
     y = (X[:, 0] > 0).astype(int)
     splitter = KFold(4)
     train, valid = next(splitter.split(X))
-    model = OptimizedMLPClassifier(
-        **SMALL, early_stopping=True, validation_fraction=splitter
-    )
+    model = plain_classifier(**SMALL, early_stopping=True, validation_fraction=splitter)
     expected = all_weights(clone(model).fit(X, y))
     given = clone(model).fit(X[train], y[train], X_val=X[valid], y_val=y[valid])
     np.testing.assert_array_equal(all_weights(given), expected)
 
 
-@pytest.mark.parametrize(("n_rows", "is_on"), [(499, False), (500, True)])
+@pytest.mark.parametrize(("n_rows", "is_on"), [(99, False), (100, True)])
 def test_automatic_early_stopping(rng, n_rows, is_on):
-    """early_stopping='auto' holds rows out from 500 rows on."""
+    """early_stopping='auto' holds rows out from 100 rows on."""
     X = rng.normal(size=(n_rows, 2))
-    model = OptimizedMLPClassifier(n_units=4, max_epochs=1, random_state=0)
+    model = plain_classifier(**{**SMALL, "early_stopping": "auto"})
     history = model.fit(X, X[:, 0] > 0).history_
     assert ("valid_loss" in history) == is_on
 
@@ -62,7 +58,7 @@ def test_automatic_early_stopping(rng, n_rows, is_on):
 def test_validation_set_is_only_watched(table):
     """With early_stopping=False a validation set is measured, and changes nothing."""
     X, y = table
-    model = OptimizedMLPClassifier(**SMALL, early_stopping=False)
+    model = plain_classifier(**SMALL, early_stopping=False)
     plain = all_weights(clone(model).fit(X, y))
     watched = clone(model).fit(X, y, X_val=X[:10], y_val=1 - y[:10])
     np.testing.assert_array_equal(all_weights(watched), plain)
@@ -78,14 +74,14 @@ def test_half_a_validation_set(table, given, missing):
     X, y = table
     value = {"X_val": X, "y_val": y, "sample_weight_val": np.ones(60)}[given]
     with pytest.raises(ValueError, match=f"{given} without {missing}"):
-        OptimizedMLPClassifier(**SMALL).fit(X, y, **{given: value})
+        plain_classifier(**SMALL).fit(X, y, **{given: value})
 
 
 def test_weights_of_the_validation_set(table):
     """The validation loss is weighted by sample_weight_val."""
     X, y = table
     weight = np.r_[np.zeros(10), np.ones(10)]
-    model = OptimizedMLPClassifier(**SMALL)
+    model = plain_classifier(**SMALL)
     weighted = clone(model).fit(
         X, y, X_val=X[:20], y_val=y[:20], sample_weight_val=weight
     )
@@ -104,7 +100,7 @@ def test_partial_fits_are_a_fit(estimator, table, optimizer):
     settings = {**SMALL, "optimizer": optimizer, "batch_size": 16, "dropout": 0.2}
     whole = estimator(**settings, early_stopping=False, lr_schedule="cosine").fit(X, y)
     parts = estimator(**settings, early_stopping="auto", lr_schedule="cosine")
-    known = {"classes": [0, 1]} if estimator is OptimizedMLPClassifier else {}
+    known = {"classes": [0, 1]} if estimator is plain_classifier else {}
     for _ in range(5):
         parts.partial_fit(X, y, **known)
     np.testing.assert_array_equal(all_weights(parts), all_weights(whole))
@@ -115,7 +111,7 @@ def test_partial_fits_are_a_fit(estimator, table, optimizer):
 def test_partial_fit_goes_on_after_pickling(table):
     """A pickled model goes on exactly where it stood."""
     X, y = table
-    model = OptimizedMLPRegressor(**SMALL, batch_size=16).partial_fit(X, y)
+    model = plain_regressor(**SMALL, batch_size=16).partial_fit(X, y)
     loaded = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(
         all_weights(loaded.partial_fit(X, y)), all_weights(model.partial_fit(X, y))
@@ -125,7 +121,7 @@ def test_partial_fit_goes_on_after_pickling(table):
 def test_schedule_of_partial_fits(table):
     """The schedule counts calls, whatever the number of rows in each."""
     X, y = table
-    model = OptimizedMLPRegressor(
+    model = plain_regressor(
         n_units=4, max_epochs=10, batch_size=10, lr_schedule="exponential"
     )
     for n_rows in (60, 60, 20, 60, 7):
@@ -140,8 +136,8 @@ def test_partial_fit_drops_rows_without_weight(table):
     """Rows of weight zero are left out before batches are made."""
     X, y = table
     weight = np.r_[np.zeros(20), np.ones(40)]
-    one = OptimizedMLPRegressor(**SMALL, batch_size=8).partial_fit(X, y, weight)
-    other = OptimizedMLPRegressor(**SMALL, batch_size=8)
+    one = plain_regressor(**SMALL, batch_size=8).partial_fit(X, y, weight)
+    other = plain_regressor(**SMALL, batch_size=8)
     other.partial_fit(X[20:], y[20:], weight[20:])
     np.testing.assert_allclose(all_weights(one), all_weights(other), rtol=1e-12)
 
@@ -157,7 +153,7 @@ def test_partial_fit_needs_no_early_stopping(estimator, table):
 def test_warm_start(table):
     """A warm start begins at the weights of the last fit, with a fresh optimizer."""
     X, y = table
-    model = OptimizedMLPClassifier(**SMALL, warm_start=True, learning_rate=1e-12)
+    model = plain_classifier(**SMALL, warm_start=True, learning_rate=1e-12)
     first = all_weights(model.fit(X, y))
     np.testing.assert_allclose(all_weights(model.fit(X, y)), first, atol=1e-9)
     assert model.n_iter_ == 10

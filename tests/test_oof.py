@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from estimators import ESTIMATORS, SMALL, all_weights
+from estimators import ESTIMATORS, SMALL, all_weights, plain_classifier, plain_regressor
 from scipy import sparse
 from scipy.special import expit, softmax
 from sklearn.base import clone
@@ -20,7 +20,6 @@ from sklearn.model_selection import (
     ShuffleSplit,
 )
 
-from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 from sknnopt._folds import held_out_folds
 from sknnopt._oof import oof_score
 from sknnopt._splits import held_out_rows
@@ -98,7 +97,7 @@ def _target(kind, X, rng):
 
 def _model(kind, **params):
     is_number = kind in ("number", "numbers")
-    estimator = OptimizedMLPRegressor if is_number else OptimizedMLPClassifier
+    estimator = plain_regressor if is_number else plain_classifier
     return estimator(**{**FOLDED, **params})
 
 
@@ -170,7 +169,7 @@ def test_rare_classes_do_not_warn(estimator, table):
 def test_one_member_holds_out_a_sample(table):
     """One member holds out a stratified sample, not a fold."""
     X, y = table
-    model = OptimizedMLPClassifier(**{**FOLDED, "n_members": 1}).fit(X, y)
+    model = plain_classifier(**{**FOLDED, "n_members": 1}).fit(X, y)
     rows, seed = np.arange(60), _seeds(model)[0]
     train, _ = held_out_rows(0.1, X, y, rows, stratify=True, seed=seed)
     splitter = PredefinedSplit(np.where(np.isin(rows, train), -1, 0))
@@ -215,7 +214,7 @@ def test_net_agrees(estimator, table):
 
     X, y = table
     model = estimator(**FOLDED).fit(X, y)
-    is_classifier = estimator is OptimizedMLPClassifier
+    is_classifier = estimator is plain_classifier
     raw = model.net_.module_(torch.tensor(X)).detach().numpy()
     response = (
         np.concatenate([expit(-raw), expit(raw)], axis=-1)
@@ -234,7 +233,7 @@ def test_weights(estimator, table, rng):
     weight = rng.integers(0, 3, 60).astype(float)
     model = estimator(**FOLDED).fit(X, y, weight)
     counted = np.flatnonzero(weight)
-    is_classifier = estimator is OptimizedMLPClassifier
+    is_classifier = estimator is plain_classifier
     splits = _splits(model, X, y, stratify=is_classifier, counted=counted)
     if is_classifier:
         response = _response(model, X, y, "binary")
@@ -257,7 +256,7 @@ def test_weights(estimator, table, rng):
 def test_class_weights_do_not_weigh_the_score(table):
     """The score counts rows by sample_weight alone, whatever class_weight says."""
     X, y = table
-    model = OptimizedMLPClassifier(**FOLDED, class_weight={0: 9.0, 1: 0.0})
+    model = plain_classifier(**FOLDED, class_weight={0: 9.0, 1: 0.0})
     model.fit(X, y)
     # No member trained on class 1.
     prediction = model.oof_prediction_.argmax(axis=1)
@@ -278,7 +277,7 @@ def test_class_weights_do_not_weigh_the_score(table):
 def test_splitter(table, splitter, expected):
     """A splitter's splits rotate: rows have a prediction where one holds them out."""
     X, y = table
-    model = OptimizedMLPClassifier(**FOLDED, validation_fraction=splitter).fit(X, y)
+    model = plain_classifier(**FOLDED, validation_fraction=splitter).fit(X, y)
     assert np.array_equal(np.isfinite(model.oof_prediction_[:, 0]), expected)
     train = [t for t, _ in _splits(model, X, y, stratify=True)]
     by_hand = _by_hand(_response(model, X, y, "binary"), train)
@@ -298,7 +297,7 @@ class _Overlapping:
 def test_nothing_out_of_fold(table):
     """Where all members train on all rows, predictions and their score are NaN."""
     X, y = table
-    model = OptimizedMLPClassifier(**FOLDED, validation_fraction=_Overlapping())
+    model = plain_classifier(**FOLDED, validation_fraction=_Overlapping())
     model.fit(X, y)
     assert model.oof_prediction_.shape == (60, 2)
     assert np.isnan(model.oof_prediction_).all()
@@ -348,7 +347,7 @@ def test_oof_predictions_are_bounded(rng):
     X = rng.normal(size=(60, 2))
     X[0] = 1e9
     y = np.clip(X[:, 0], -1, 1)
-    model = OptimizedMLPRegressor(**{**FOLDED, "activation": "relu"}).fit(X, y)
+    model = plain_regressor(**{**FOLDED, "activation": "relu"}).fit(X, y)
     assert np.abs(model.oof_prediction_).max() <= 3.0
 
 
@@ -397,7 +396,7 @@ def test_warm_start_keeps_the_folds(table, random_state):
     X, y = table
     if random_state == "instance":
         random_state = np.random.RandomState(0)
-    model = OptimizedMLPClassifier(
+    model = plain_classifier(
         **{**FOLDED, "random_state": random_state}, warm_start=True
     )
     folds = model.fit(X, y)._folds
@@ -414,7 +413,7 @@ def test_warm_start_keeps_the_folds(table, random_state):
 def test_warm_start_from_other_folds(table, first):
     """Members that have trained on what they hold out now predict nothing unseen."""
     X, y = table
-    model = OptimizedMLPClassifier(**{**FOLDED, **first}, warm_start=True).fit(X, y)
+    model = plain_classifier(**{**FOLDED, **first}, warm_start=True).fit(X, y)
     model.set_params(early_stopping=True, validation_fraction=0.1)
     for _ in range(2):
         model.fit(X, y)
@@ -427,9 +426,7 @@ def test_splitter_that_shuffles_anew(table):
     """After a warm start on another shuffle no row is called unseen."""
     X, y = table
     splitter = ShuffleSplit(8, random_state=np.random.RandomState(0))
-    model = OptimizedMLPClassifier(
-        **FOLDED, validation_fraction=splitter, warm_start=True
-    )
+    model = plain_classifier(**FOLDED, validation_fraction=splitter, warm_start=True)
     assert _has_oof(model.fit(X, y))
     assert not _has_oof(model.fit(X, y))
 
@@ -437,7 +434,7 @@ def test_splitter_that_shuffles_anew(table):
 def test_failed_refit_keeps_them(table):
     """A fit that fails leaves the predictions of the last one."""
     X, y = table
-    model = OptimizedMLPClassifier(**FOLDED).fit(X, y)
+    model = plain_classifier(**FOLDED).fit(X, y)
     before = model.oof_prediction_
     with pytest.raises(ValueError, match="n_samples=1"):
         model.fit(X[:1], y[:1])

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from estimators import ESTIMATORS, SMALL, all_weights
+from estimators import ESTIMATORS, SMALL, all_weights, plain_classifier
 from sklearn.base import clone
-
-from sknnopt import OptimizedMLPClassifier
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -73,14 +71,14 @@ def test_bad_parameter(estimator, table, name, bad):
 @pytest.mark.parametrize("name", ["n_layers", "n_units"])
 def test_sizes_exclude_depth_and_width(table, name):
     """hidden_layer_sizes beside n_layers or n_units is refused, naming both."""
-    model = OptimizedMLPClassifier(hidden_layer_sizes=(8,), **{name: 3})
+    model = plain_classifier(hidden_layer_sizes=(8,), **{name: 3})
     with pytest.raises(ValueError, match=f"hidden_layer_sizes.*{name}"):
         model.fit(*table)
 
 
 def test_indexed_parameters():
     """dropout__0 and its like are folded into a new dict, after plain parameters."""
-    model = OptimizedMLPClassifier(dropout=0.1)
+    model = plain_classifier(dropout=0.1)
     model.set_params(dropout__0=0.5, dropout=0.2, n_units__3=7, activation__1="tanh")
     assert model.dropout == {"default": 0.2, 0: 0.5}
     assert model.n_units == {"default": 100, 3: 7}
@@ -93,7 +91,7 @@ def test_indexed_parameters():
 
 def test_indexed_parameters_survive_clone(table):
     """A clone of a model with per-layer values builds the same network."""
-    model = OptimizedMLPClassifier(**SMALL).set_params(
+    model = plain_classifier(**SMALL).set_params(
         n_layers=3, n_units__1=5, dropout__2=0.25, activation__0="tanh", l2__3=0.1
     )
     fitted = clone(clone(model)).fit(*table)
@@ -109,12 +107,12 @@ def test_indexed_parameters_survive_clone(table):
 def test_misspelled_parameter(typo):
     """A misspelled or invented parameter is refused by set_params."""
     with pytest.raises(ValueError, match=f"Invalid parameter '{typo.split('__')[0]}"):
-        OptimizedMLPClassifier().set_params(**{typo: 0.1})
+        plain_classifier().set_params(**{typo: 0.1})
 
 
 def test_layers_beyond_depth_change_nothing(table):
     """Values for layers that are not built are ignored, and consume no randomness."""
-    model = OptimizedMLPClassifier(**SMALL, n_layers=1, dropout={0: 0.2, "default": 0})
+    model = plain_classifier(**SMALL, n_layers=1, dropout={0: 0.2, "default": 0})
     plain = all_weights(model.fit(*table))
     model.set_params(n_units__5=3, dropout__4=0.9, weight_init__7="zeros")
     np.testing.assert_array_equal(all_weights(model.fit(*table)), plain)
@@ -122,7 +120,7 @@ def test_layers_beyond_depth_change_nothing(table):
 
 def test_numpy_scalars(table):
     """The numpy scalars that searches hand over are as good as Python's."""
-    model = OptimizedMLPClassifier(
+    model = plain_classifier(
         hidden_layer_sizes=np.str_("8-4"),
         optimizer=np.str_("sgd"),
         learning_rate=np.float32(0.1),

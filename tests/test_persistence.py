@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from estimators import plain_classifier, plain_regressor
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.exceptions import NotFittedError
 from sklearn.impute import SimpleImputer
@@ -23,7 +24,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
+from sknnopt import OptimizedMLPClassifier
 from sknnopt.persistence import load, save
 
 safetensors_numpy = pytest.importorskip("safetensors.numpy")
@@ -44,7 +45,7 @@ GAPS = FRAME.assign(weight=FRAME["weight"].where(FRAME["count"] != 3))
 
 def classifier(**params: Any) -> OptimizedMLPClassifier:
     """Return a classifier that fits in no time."""
-    return OptimizedMLPClassifier(max_epochs=3, random_state=0, **params)
+    return plain_classifier(max_epochs=3, random_state=0, **params)
 
 
 def columns() -> ColumnTransformer:
@@ -135,6 +136,9 @@ def test_estimator_comes_back_whole(params: dict[str, Any], path: Path) -> None:
     assert loaded.feature_names_in_.tolist() == list(NUMBERS.columns)
     kept = {k: v for k, v in vars(model).items() if k != "oof_prediction_"}
     assert sorted(vars(loaded)) == sorted(kept)
+    kept["_inputs"], vars(loaded)["_inputs"] = (
+        vars(each._inputs) for each in (model, loaded)
+    )
     for name, value in kept.items():
         np.testing.assert_equal(vars(loaded)[name], value, err_msg=name)
 
@@ -156,7 +160,7 @@ def test_file_holds_the_score_but_no_row(path: Path) -> None:
 @pytest.mark.parametrize("loss", ["squared_error", "huber", "poisson"])
 def test_regressor_predicts_the_same_bits(loss: str, path: Path) -> None:
     """The target's scale and range are saved too."""
-    model = OptimizedMLPRegressor(loss=loss, max_epochs=3, random_state=0)
+    model = plain_regressor(loss=loss, max_epochs=3, random_state=0)
     model.fit(NUMBERS, np.abs(NUMERIC_TARGET))
     loaded = returned(model, path)
     np.testing.assert_array_equal(loaded.predict(NUMBERS), model.predict(NUMBERS))

@@ -14,6 +14,8 @@ from sknnopt._job import Settings
 from sknnopt._plan import (
     batch_size,
     check_layers,
+    dropout_rates,
+    epoch_limit,
     make_architecture,
     make_kind,
     make_settings,
@@ -45,6 +47,7 @@ DEFAULTS = {
     "clip_value": None,
     "batch_size": "auto",
     "max_epochs": 200,
+    "max_seconds": None,
     "shuffle": True,
     "n_iter_no_change": 10,
     "tol": 1e-4,
@@ -64,7 +67,7 @@ def _estimator(**params):
 def _settings(members=1, loss="squared_error", **params):
     estimator = _estimator(**params)
     architecture = make_architecture(estimator, 4, 1)
-    return make_settings(estimator, architecture, loss, members)
+    return make_settings(estimator, architecture, loss, members, 1000)
 
 
 def _kind(n_rows=1000, **params):
@@ -239,6 +242,7 @@ def test_settings_of_members(members):
         warmup=2,
         momentum=0.6,
         max_epochs=5,
+        max_seconds=9.0,
         n_iter_no_change=4,
         tol=0.01,
     )
@@ -255,6 +259,7 @@ def test_settings_of_members(members):
         "clip_value": 3.0,
         "loss_parameter": 0.0,
         "max_epochs": 5,
+        "max_seconds": 9.0,
         "patience": 4,
         "tol": 0.01,
     }
@@ -300,3 +305,21 @@ def test_linear_model():
     settings = _settings(2, n_layers=0, l1=0.1)
     assert settings.dropout.shape == (2, 0)
     assert settings.l1.tolist() == [[0.1], [0.1]]
+
+
+@pytest.mark.parametrize(("n_rows", "rate"), [(99, 0.0), (100, 0.1)])
+def test_automatic_dropout(n_rows, rate):
+    """Automatic rates are zero where rows are few, beside others that are given."""
+    assert dropout_rates("auto", 2, n_rows) == (rate, rate)
+    assert dropout_rates({0: 0.5, "default": "auto"}, 2, n_rows) == (0.5, rate)
+    assert dropout_rates(0.3, 1, n_rows) == (0.3,)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_epochs"),
+    [(10, 200), (12_500, 200), (25_000, 100), (100_000, 25), (10_000_000, 10)],
+)
+def test_automatic_epochs(n_rows, n_epochs):
+    """Automatic epochs fall with the rows between two limits; numbers are kept."""
+    assert epoch_limit("auto", n_rows) == n_epochs
+    assert epoch_limit(7, n_rows) == 7

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
+from estimators import plain_classifier, plain_regressor
 
 N_SEEDS = 30
 PLAIN = {
@@ -29,8 +28,8 @@ def table(rng):
     weight = np.where(noise > 0, 4, rng.integers(0, 2, size=60))
     signal = X @ [1.0, -1.0, 0.5] + noise
     targets = {
-        OptimizedMLPClassifier: (signal > 0).astype(int),
-        OptimizedMLPRegressor: signal,
+        plain_classifier: (signal > 0).astype(int),
+        plain_regressor: signal,
     }
     return X, weight, targets, rng.normal(size=(20, 3))
 
@@ -53,7 +52,7 @@ def _distance(one, other):
 
 
 @pytest.mark.parametrize("own", [{"dropout": 0.2}, {"early_stopping": True}])
-@pytest.mark.parametrize("estimator", [OptimizedMLPClassifier, OptimizedMLPRegressor])
+@pytest.mark.parametrize("estimator", [plain_classifier, plain_regressor])
 def test_mean_prediction(table, estimator, own):
     """Over 30 seeds, weighted and repeated rows predict the same within 3 errors."""
     X, weight, targets, X_new = table
@@ -68,7 +67,7 @@ def test_mean_prediction(table, estimator, own):
     assert _distance(ignored, repeated).max() > 3
 
 
-@pytest.mark.parametrize("estimator", [OptimizedMLPClassifier, OptimizedMLPRegressor])
+@pytest.mark.parametrize("estimator", [plain_classifier, plain_regressor])
 def test_mean_prediction_of_small_batches(table, estimator):
     """The same holds for the mean over rows with mini-batches, at as many updates."""
     X, weight, targets, X_new = table
@@ -87,8 +86,8 @@ def test_mean_prediction_of_small_batches(table, estimator):
 def test_equality_of_full_batches(table, normalization):
     """With one batch of all rows equality is exact, batch normalization included."""
     X, weight, targets, X_new = table
-    y = targets[OptimizedMLPRegressor]
-    model = OptimizedMLPRegressor(
+    y = targets[plain_regressor]
+    model = plain_regressor(
         **{**PLAIN, "normalization": normalization, "random_state": 0}
     )
     weighted = model.fit(X, y, weight).predict(X_new)

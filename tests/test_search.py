@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from estimators import plain_classifier, plain_regressor
 from skopt.space import Categorical, Dimension, Space
 from skopt.utils import dimensions_aslist, point_asdict
 
-from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 from sknnopt.activations import ACTIVATIONS
 from sknnopt.optimizers import OPTIMIZERS
 from sknnopt.search import PRESETS, space
@@ -23,7 +23,7 @@ def draws(preset: str, n_draws: int = N_DRAWS) -> list[dict[str, object]]:
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("kind", [OptimizedMLPClassifier, OptimizedMLPRegressor])
+@pytest.mark.parametrize("kind", [plain_classifier, plain_regressor])
 def test_every_draw_fits(preset: str, kind: type, rng: np.random.Generator) -> None:
     """No point of a space raises or predicts a number that is not finite."""
     X = rng.normal(size=(40, 3))

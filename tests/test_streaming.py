@@ -7,8 +7,7 @@ import weakref
 
 import numpy as np
 import pytest
-
-from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
+from estimators import plain_classifier, plain_regressor
 
 N_ROWS, SIZE = 400, 50
 
@@ -25,7 +24,7 @@ def file(tmp_path, rng):
 def network(estimator):
     """Return a small network, and what its first call needs besides rows."""
     model = estimator(hidden_layer_sizes=(5,), batch_size=16, random_state=0)
-    known = {"classes": [0, 1]} if estimator is OptimizedMLPClassifier else {}
+    known = {"classes": [0, 1]} if estimator is plain_classifier else {}
     return model, known
 
 
@@ -39,9 +38,7 @@ def streamed(estimator, table, rounds=1):
     return model
 
 
-BOTH = pytest.mark.parametrize(
-    "estimator", [OptimizedMLPClassifier, OptimizedMLPRegressor]
-)
+BOTH = pytest.mark.parametrize("estimator", [plain_classifier, plain_regressor])
 
 
 @BOTH

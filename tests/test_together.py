@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from estimators import plain_classifier, plain_regressor
 from joblib import Parallel, delayed, parallel_config
 from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
@@ -25,7 +26,6 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
 import sknnopt._batching
-from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 from sknnopt.optimizers import OPTIMIZERS
 
 SMALL = {"hidden_layer_sizes": (7, 5), "max_epochs": 4, "random_state": 0}
@@ -75,7 +75,7 @@ def assert_same_search(search, X, y, **config):
 def test_grid_search(table, rounds, dtype):
     """All fits of a grid train in one round, and score as they do alone."""
     X, y = table
-    model = make_pipeline(StandardScaler(), OptimizedMLPClassifier(**SMALL))
+    model = make_pipeline(StandardScaler(), plain_classifier(**SMALL))
     grid = {
         "optimizedmlpclassifier__learning_rate": [0.001, 0.01, 0.1],
         "optimizedmlpclassifier__dropout": [0.0, 0.3],
@@ -90,7 +90,7 @@ def test_grid_search(table, rounds, dtype):
 def test_width_does_not_matter(table, rounds, width, n_jobs):
     """However few fits are held at a time, the scores are the same."""
     X, y = table
-    network = OptimizedMLPClassifier(
+    network = plain_classifier(
         **SMALL, early_stopping=True, class_weight="balanced", n_members=2
     )
     grid = {"l2": [0.0, 0.01], "batch_size": [16, 90], "n_iter_no_change": [1, 3]}
@@ -104,7 +104,7 @@ def test_memory_does_not_matter(table, rounds):
     X, y = table
     grid = {"learning_rate": [0.001, 0.01, 0.1]}
     search = GridSearchCV(
-        OptimizedMLPClassifier(**SMALL), grid, cv=3, refit=False, scoring="neg_log_loss"
+        plain_classifier(**SMALL), grid, cv=3, refit=False, scoring="neg_log_loss"
     )
     assert_same_search(search, X, y, memory=1)
     assert max(rounds) < 9
@@ -113,7 +113,7 @@ def test_memory_does_not_matter(table, rounds):
 def test_every_optimizer_in_one_search(table, rounds):
     """Fits of several update rules gather, train apart, and score as alone."""
     X, y = table
-    network = OptimizedMLPClassifier(**SMALL, early_stopping=True, l1=1e-4)
+    network = plain_classifier(**SMALL, early_stopping=True, l1=1e-4)
     grid = {"optimizer": list(OPTIMIZERS), "activation": ["relu", "sigmoid", "gelu"]}
     search = GridSearchCV(network, grid, cv=2, refit=False, scoring="neg_log_loss")
     assert_same_search(search, X, y)
@@ -124,7 +124,7 @@ def test_random_and_halving_searches(table):
     """Random and halving searches score as they do alone."""
     X, y = table
     space = {"learning_rate": [0.001, 0.01, 0.1], "n_units": [4, 9, 16]}
-    network = OptimizedMLPClassifier(max_epochs=3, random_state=0)
+    network = plain_classifier(max_epochs=3, random_state=0)
     common = {"cv": 3, "random_state": 0, "scoring": "accuracy"}
     assert_same_search(RandomizedSearchCV(network, space, n_iter=5, **common), X, y)
     halving = HalvingRandomSearchCV(
@@ -138,7 +138,7 @@ def test_bayesian_search(table, rounds):
     skopt = pytest.importorskip("skopt")
     X, y = table
     search = skopt.BayesSearchCV(
-        OptimizedMLPClassifier(**SMALL),
+        plain_classifier(**SMALL),
         {"learning_rate": (1e-3, 1e-1, "log-uniform")},
         n_iter=4,
         n_points=2,
@@ -157,7 +157,7 @@ def test_bayesian_search(table, rounds):
 def test_cross_validation(table, rounds):
     """The folds of a cross-validation train together."""
     X, _ = table
-    network = OptimizedMLPRegressor(**SMALL, loss="huber", normalization="batch")
+    network = plain_regressor(**SMALL, loss="huber", normalization="batch")
     expected = cross_val_predict(network, X, X[:, 0], cv=4)
     with parallel_config(backend="sknnopt"):
         found = cross_val_predict(network, X, X[:, 0], cv=4)
@@ -184,7 +184,7 @@ def test_cross_validation(table, rounds):
 def test_meta_estimators(table, rounds, make):
     """The networks inside of a meta-estimator train together, as they do alone."""
     X, y = table
-    model = make(OptimizedMLPClassifier(max_epochs=3, n_units=6, random_state=0))
+    model = make(plain_classifier(max_epochs=3, n_units=6, random_state=0))
     expected = clone(model).fit(X, y).predict_proba(X)
     with parallel_config(backend="sknnopt"):
         found = clone(model).fit(X, y).predict_proba(X)
@@ -196,7 +196,7 @@ def test_nested_cross_validation(table, rounds):
     """The inner fits of all outer folds train together."""
     X, y = table
     search = GridSearchCV(
-        OptimizedMLPClassifier(**SMALL), {"learning_rate": [0.01, 0.1]}, cv=2
+        plain_classifier(**SMALL), {"learning_rate": [0.01, 0.1]}, cv=2
     )
     expected = cross_validate(search, X, y, cv=3)["test_score"]
     with parallel_config(backend="sknnopt"):
@@ -214,7 +214,7 @@ def test_a_fit_with_callbacks_trains_alone(table, rounds):
         def on_epoch_end(self, net, **kwargs):
             assert len(net.module_.weight_0) == 1
 
-    plain = OptimizedMLPClassifier(**SMALL)
+    plain = plain_classifier(**SMALL)
     with parallel_config(backend="sknnopt"):
         fitted = Parallel()(
             delayed(clone(plain).set_params(callbacks=callbacks).fit)(X, y)
@@ -227,9 +227,7 @@ def test_a_fit_with_callbacks_trains_alone(table, rounds):
 def test_partial_fits_train_together(table, rounds):
     """Steps of partial fits gather, and go on from where they were."""
     X, y = table
-    models = [
-        OptimizedMLPClassifier(learning_rate=r, random_state=0) for r in (0.01, 0.1)
-    ]
+    models = [plain_classifier(learning_rate=r, random_state=0) for r in (0.01, 0.1)]
     alone = [clone(model) for model in models]
     for _ in range(2):
         for model in alone:
@@ -246,7 +244,7 @@ def test_one_bar_for_a_search(table, capfd):
     pytest.importorskip("rich")
     X, y = table
     search = GridSearchCV(
-        OptimizedMLPClassifier(**SMALL, verbose=True, early_stopping=False),
+        plain_classifier(**SMALL, verbose=True, early_stopping=False),
         {"learning_rate": [0.01, 0.1]},
         cv=3,
         refit=False,
@@ -262,7 +260,7 @@ def test_errors_reach_their_own_task(table):
     """A wrong parameter fails its own candidate only."""
     X, y = table
     search = GridSearchCV(
-        OptimizedMLPClassifier(**SMALL), {"dropout": [0.1, 7.0]}, cv=3, refit=False
+        plain_classifier(**SMALL), {"dropout": [0.1, 7.0]}, cv=3, refit=False
     )
     with warnings.catch_warnings(), parallel_config(backend="sknnopt"):
         warnings.simplefilter("ignore")
@@ -274,7 +272,7 @@ def test_errors_reach_their_own_task(table):
 def test_in_dask_workers(table, rounds):
     """Searches in the threads of a dask worker gather, each what it runs."""
     distributed = pytest.importorskip("distributed")
-    model = make_pipeline(StandardScaler(), OptimizedMLPClassifier(**SMALL))
+    model = make_pipeline(StandardScaler(), plain_classifier(**SMALL))
     grid = {"optimizedmlpclassifier__learning_rate": [1e-3, 1e-2]}
     alone = GridSearchCV(model, grid, cv=3).fit(*table)
 

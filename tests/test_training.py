@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from estimators import plain_classifier, plain_regressor
 from skorch.callbacks import (
     Callback,
     Checkpoint,
@@ -16,8 +17,6 @@ from skorch.callbacks import (
     PrintLog,
     ProgressBar,
 )
-
-from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 
 SMALL = {"n_units": 8, "max_epochs": 4, "batch_size": 16, "random_state": 0}
 
@@ -61,9 +60,7 @@ def test_order_of_hooks(table):
     """All hooks are called, in skorch's order, with the rows of both kinds."""
     X, y = table
     log = _Log()
-    OptimizedMLPClassifier(**SMALL, callbacks=[log]).fit(
-        X, y, X_val=X[:10], y_val=y[:10]
-    )
+    plain_classifier(**SMALL, callbacks=[log]).fit(X, y, X_val=X[:10], y_val=y[:10])
     step = ["batch begin", "gradient", "batch end"]
     epoch = ["epoch begin", *(4 * step), "epoch end"]
     assert log.calls == ["train begin", *(4 * epoch), "train end"]
@@ -73,8 +70,8 @@ def test_order_of_hooks(table):
 def test_callbacks_that_watch_change_nothing(table):
     """A callback with all hooks that only watches leaves the weights bit for bit."""
     X, y = table
-    plain = OptimizedMLPClassifier(**SMALL).fit(X, y)
-    watched = OptimizedMLPClassifier(**SMALL, callbacks=[_Log()])
+    plain = plain_classifier(**SMALL).fit(X, y)
+    watched = plain_classifier(**SMALL, callbacks=[_Log()])
     watched.fit(X, y, X_val=X, y_val=y)
     plain.fit(X, y, X_val=X, y_val=y)
     np.testing.assert_array_equal(watched.predict_proba(X), plain.predict_proba(X))
@@ -83,11 +80,11 @@ def test_callbacks_that_watch_change_nothing(table):
 def test_gradient_clipping_callback(table):
     """skorch's clipping callback does what clip_norm does."""
     X, y = table
-    ours = OptimizedMLPRegressor(**SMALL, optimizer="sgd", clip_norm=0.05)
-    theirs = OptimizedMLPRegressor(
+    ours = plain_regressor(**SMALL, optimizer="sgd", clip_norm=0.05)
+    theirs = plain_regressor(
         **SMALL, optimizer="sgd", callbacks=[GradientNormClipping(0.05)]
     )
-    free = OptimizedMLPRegressor(**SMALL, optimizer="sgd").fit(X, y).predict(X)
+    free = plain_regressor(**SMALL, optimizer="sgd").fit(X, y).predict(X)
     np.testing.assert_allclose(
         ours.fit(X, y).predict(X), theirs.fit(X, y).predict(X), rtol=1e-9
     )
@@ -97,7 +94,7 @@ def test_gradient_clipping_callback(table):
 def test_scoring_callback_enters_the_history(table):
     """What EpochScoring records is a column of history_, and is right."""
     X, y = table
-    model = OptimizedMLPClassifier(
+    model = plain_classifier(
         **SMALL, callbacks=[EpochScoring("accuracy", lower_is_better=False)]
     ).fit(X, y, X_val=X[:20], y_val=y[:20])
     history = model.history_
@@ -108,7 +105,7 @@ def test_stopping_callback_stops(table):
     """skorch's EarlyStopping ends the fit, and the model is there."""
     X, y = table
     settings = {**SMALL, "max_epochs": 50, "learning_rate": 1e-12}
-    model = OptimizedMLPClassifier(
+    model = plain_classifier(
         **settings,
         early_stopping=False,
         n_iter_no_change=None,
@@ -126,7 +123,7 @@ def test_interrupt_outside_callbacks_is_an_interrupt(table):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        OptimizedMLPClassifier(**SMALL, callbacks=[Interrupt()]).fit(*table)
+        plain_classifier(**SMALL, callbacks=[Interrupt()]).fit(*table)
 
 
 def test_checkpoint_callback(table, tmp_path):
@@ -135,8 +132,8 @@ def test_checkpoint_callback(table, tmp_path):
     saver = Checkpoint(
         monitor=lambda net: len(net.history) == 2, dirname=tmp_path, load_best=True
     )
-    model = OptimizedMLPClassifier(**SMALL, callbacks=[saver]).fit(X, y)
-    two = OptimizedMLPClassifier(**{**SMALL, "max_epochs": 2}).fit(X, y)
+    model = plain_classifier(**SMALL, callbacks=[saver]).fit(X, y)
+    two = plain_classifier(**{**SMALL, "max_epochs": 2}).fit(X, y)
     np.testing.assert_allclose(model.predict_proba(X), two.predict_proba(X))
 
 
@@ -152,7 +149,7 @@ def test_checkpoint_callback(table, tmp_path):
 )
 def test_callback_is_refused(table, callback, word):
     """What is no callback, or cannot work here, is refused by name."""
-    model = OptimizedMLPClassifier(**SMALL, callbacks=[callback])
+    model = plain_classifier(**SMALL, callbacks=[callback])
     with pytest.raises(ValueError, match=f"'callbacks' parameter.*{word}"):
         model.fit(*table)
 
@@ -160,7 +157,7 @@ def test_callback_is_refused(table, callback, word):
 def test_callbacks_that_read_batches(table):
     """skorch's callbacks that read the history's batches find what they need."""
     X, y = table
-    model = OptimizedMLPClassifier(
+    model = plain_classifier(
         **SMALL,
         callbacks=[
             ProgressBar(),
@@ -169,7 +166,7 @@ def test_callbacks_that_read_batches(table):
             PrintLog(),
         ],
     ).fit(X, y, X_val=X[:20], y_val=y[:20])
-    plain = OptimizedMLPClassifier(**SMALL).fit(X, y, X_val=X[:20], y_val=y[:20])
+    plain = plain_classifier(**SMALL).fit(X, y, X_val=X[:20], y_val=y[:20])
     for name in ("train_loss", "valid_loss"):
         np.testing.assert_allclose(model.history_[name], plain.history_[name])
 
@@ -178,15 +175,15 @@ def test_checkpoint_of_the_best_epoch(table, tmp_path):
     """Checkpoint finds the best validation loss, and loads that epoch at the end."""
     X, y = table
     settings = {**SMALL, "max_epochs": 30, "learning_rate": 0.05}
-    model = OptimizedMLPClassifier(
+    model = plain_classifier(
         **settings,
         early_stopping=False,
         n_iter_no_change=None,
         callbacks=[Checkpoint(dirname=tmp_path, load_best=True)],
     ).fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])
-    ours = OptimizedMLPClassifier(
-        **settings, early_stopping=True, n_iter_no_change=None
-    ).fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])
+    ours = plain_classifier(**settings, early_stopping=True, n_iter_no_change=None).fit(
+        X[:40], y[:40], X_val=X[40:], y_val=y[40:]
+    )
     np.testing.assert_array_equal(model.predict_proba(X), ours.predict_proba(X))
     assert ours.best_epoch_ < 30
 
@@ -200,21 +197,21 @@ def test_interrupt_in_the_bar_is_an_interrupt(table, monkeypatch):
 
     monkeypatch.setattr(_progress, "_text", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        OptimizedMLPClassifier(**SMALL, verbose=True).fit(*table)
+        plain_classifier(**SMALL, verbose=True).fit(*table)
 
 
 def test_multilabel_net(table):
     """net_ predicts the labels that the estimator predicts."""
     X, y = table
     labels = np.c_[y, 1 - y]
-    model = OptimizedMLPClassifier(**SMALL).fit(X, labels)
+    model = plain_classifier(**SMALL).fit(X, labels)
     np.testing.assert_array_equal(model.net_.predict(X), model.predict(X))
 
 
 def test_net_does_not_train(table):
     """net_ refuses to be trained, with the way to go on."""
     X, y = table
-    net = OptimizedMLPClassifier(**SMALL).fit(X, y).net_
+    net = plain_classifier(**SMALL).fit(X, y).net_
     for method in (net.fit, net.partial_fit):
         with pytest.raises(NotImplementedError, match="estimator's fit"):
             method(X, y)

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import sklearn
+from estimators import plain_classifier, plain_regressor
 from scipy.stats import loguniform, randint
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
@@ -30,7 +31,6 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skopt import BayesSearchCV
 from skopt.space import Categorical, Integer, Real
 
-from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 from sknnopt.datasets import load_pima
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -45,9 +45,7 @@ def pima():
 
 def _pipeline(**settings):
     quick = {"n_units": 8, "max_epochs": 5, "random_state": 0, **settings}
-    return Pipeline(
-        [("scaler", StandardScaler()), ("mlp", OptimizedMLPClassifier(**quick))]
-    )
+    return Pipeline([("scaler", StandardScaler()), ("mlp", plain_classifier(**quick))])
 
 
 def _assert_complete(search, n_candidates):
@@ -131,12 +129,12 @@ def test_bayes_search(pima):
 
 
 @pytest.mark.parametrize("rate", [1e3, 1e200])
-@pytest.mark.parametrize("estimator", [OptimizedMLPClassifier, OptimizedMLPRegressor])
+@pytest.mark.parametrize("estimator", [plain_classifier, plain_regressor])
 def test_disastrous_candidate_does_not_abort(pima, estimator, rate):
     """A candidate that trains to absurd numbers leaves the search running."""
     X, y = pima
     pipeline = make_pipeline(StandardScaler(), estimator(max_epochs=5, random_state=0))
-    name = estimator.__name__.lower()
+    name = pipeline.steps[-1][0]
     space = {
         f"{name}__learning_rate": Categorical([rate, 1e-2]),
         f"{name}__optimizer": Categorical(["sgd", "adam"]),
@@ -191,7 +189,7 @@ def test_meta_regressors(rng, wrap):
     """scikit-learn's meta-regressors take the estimator."""
     X = rng.normal(size=(80, 3))
     y = np.abs(X[:, :2])
-    model = OptimizedMLPRegressor(
+    model = plain_regressor(
         n_units=16, max_epochs=150, learning_rate=0.01, random_state=0
     )
     assert wrap(model).fit(X, y).score(X, y) > 0.5
@@ -206,9 +204,7 @@ def test_column_transformer(pima):
     prepare = ColumnTransformer(
         [("text", OneHotEncoder(), ["Group"])], remainder=StandardScaler()
     )
-    model = make_pipeline(
-        prepare, OptimizedMLPClassifier(max_epochs=20, random_state=0)
-    )
+    model = make_pipeline(prepare, plain_classifier(max_epochs=20, random_state=0))
     assert model.fit(X, y).score(X, y) > 0.6
 
 
@@ -216,14 +212,14 @@ def test_validation_set_through_a_pipeline(pima):
     """Pipeline(transform_input=["X_val"]) scales the validation set like the rest."""
     X, y = pima
     with sklearn.config_context(enable_metadata_routing=True):
-        network = OptimizedMLPClassifier(n_units=8, max_epochs=5, random_state=0)
+        network = plain_classifier(n_units=8, max_epochs=5, random_state=0)
         network.set_fit_request(X_val=True, y_val=True)
         pipeline = Pipeline(
             [("scaler", StandardScaler()), ("mlp", network)], transform_input=["X_val"]
         )
         pipeline.fit(X[:100], y[:100], X_val=X[100:], y_val=y[100:])
     scaler = StandardScaler().fit(X[:100])
-    by_hand = OptimizedMLPClassifier(n_units=8, max_epochs=5, random_state=0).fit(
+    by_hand = plain_classifier(n_units=8, max_epochs=5, random_state=0).fit(
         scaler.transform(X[:100]),
         y[:100],
         X_val=scaler.transform(X[100:]),
@@ -239,19 +235,19 @@ def test_sample_weight_is_routed(pima):
     X, y = pima
     weight = np.linspace(0, 2, 150)
     with sklearn.config_context(enable_metadata_routing=True):
-        network = OptimizedMLPClassifier(n_units=8, max_epochs=3, random_state=0)
+        network = plain_classifier(n_units=8, max_epochs=3, random_state=0)
         network.set_fit_request(sample_weight=True)
         network.set_score_request(sample_weight=True)
         search = GridSearchCV(network, {"max_epochs": [3]}, cv=3)
         routed = search.fit(X, y, sample_weight=weight).best_estimator_
-    direct = OptimizedMLPClassifier(n_units=8, max_epochs=3, random_state=0)
+    direct = plain_classifier(n_units=8, max_epochs=3, random_state=0)
     direct.fit(X, y, sample_weight=weight)
     np.testing.assert_array_equal(routed.predict_proba(X), direct.predict_proba(X))
 
 
 def test_html_representation():
     """The notebook's picture of the estimator shows the parameters that were set."""
-    html = OptimizedMLPClassifier(dropout={0: 0.25})._repr_html_()
+    html = plain_classifier(dropout={0: 0.25})._repr_html_()
     assert "OptimizedMLPClassifier" in html
     assert "0.25" in html
 

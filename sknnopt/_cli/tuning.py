@@ -39,6 +39,7 @@ from sknnopt._cli.results import (
 from sknnopt._cli.tables import InputError, TrainingTable
 from sknnopt._version import __version__
 from sknnopt.classifier import OptimizedMLPClassifier
+from sknnopt.presets import PLAIN
 from sknnopt.regressor import OptimizedMLPRegressor
 from sknnopt.search import space
 
@@ -195,16 +196,18 @@ def library_versions() -> dict[str, str]:
 def _network(task: str, settings: TuneSettings) -> Any:
     is_classification = task == "classification"
     kind = OptimizedMLPClassifier if is_classification else OptimizedMLPRegressor
-    # Named here, so that the folds of a small table train as the whole table does.
-    return kind(
-        n_members=1,
-        early_stopping=True,
-        validation_fraction=0.15,
-        max_epochs=settings.max_epochs,
-        monitor="light",
-        n_threads=1,
-        random_state=settings.seed,
-    )
+    # A single plain network: what is searched is what helps it. Named here, so that
+    # the folds of a small table train as the whole table does.
+    parameters: dict[str, Any] = {
+        **PLAIN,
+        "early_stopping": True,
+        "validation_fraction": 0.15,
+        "max_epochs": settings.max_epochs,
+        "monitor": "light",
+        "n_threads": 1,
+        "random_state": settings.seed,
+    }
+    return kind(**parameters)
 
 
 def _baselines(table: TrainingTable, settings: TuneSettings) -> dict[str, Pipeline]:
