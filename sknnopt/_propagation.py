@@ -10,7 +10,7 @@ Every number is computed alike whoever trains beside a network: see `Layout.padd
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -290,10 +290,31 @@ def _real_columns(
     return real
 
 
+#: The tensors of networks, by kind and layer.
+Parts: TypeAlias = dict[tuple[str, int], Tensor]
+
+
+def whole_tensors(layout: Layout, weights: Tensor) -> Parts:
+    """Return the tensors of trained networks as :func:`infer` reads them.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where the numbers lie in ``weights``.
+    weights : Tensor of shape (members, columns)
+        All numbers of the networks.
+
+    Returns
+    -------
+    dict of Tensor
+        Views, with their padding.
+    """
+    return {(s.kind, s.layer): s.whole(weights) for s in layout.segments}
+
+
 def infer(
     architecture: Architecture,
-    layout: Layout,
-    weights: Tensor,
+    tensors: Parts,
     X: Tensor,
     activations: Sequence[Activation] | None = None,
 ) -> Tensor:
@@ -303,10 +324,8 @@ def infer(
     ----------
     architecture : Architecture
         Shape of the networks.
-    layout : Layout
-        Where the numbers lie in ``weights``.
-    weights : Tensor of shape (members, columns)
-        All numbers of the networks.
+    tensors : dict of Tensor
+        From :func:`whole_tensors`.
     X : Tensor of shape (members, rows, features) or (rows, features)
         Rows; without members, all of them see the same ones.
     activations : sequence of Activation or None, default=None
@@ -317,9 +336,9 @@ def infer(
     Tensor of shape (members, rows, outputs)
         Raw outputs.
     """
-    tensors = {(s.kind, s.layer): s.whole(weights) for s in layout.segments}
-    hidden = X if X.ndim == 3 else X.expand(len(weights), *X.shape)
     depth = len(architecture.hidden)
+    members = len(tensors["weight", depth])
+    hidden = X if X.ndim == 3 else X.expand(members, *X.shape)
     if activations is None:
         activations = [ACTIVATIONS[name] for name in architecture.activations]
     for layer, activation in enumerate(activations):
@@ -332,7 +351,7 @@ def infer(
     return _linear(tensors, depth, hidden)
 
 
-def _linear(tensors: dict[tuple[str, int], Tensor], layer: int, x: Tensor) -> Tensor:
+def _linear(tensors: Parts, layer: int, x: Tensor) -> Tensor:
     weight, bias = tensors["weight", layer], tensors["bias", layer]
     if x.device.type != "cpu":
         return torch.baddbmm(bias, x, weight)
@@ -342,7 +361,7 @@ def _linear(tensors: dict[tuple[str, int], Tensor], layer: int, x: Tensor) -> Te
 
 
 def _normalized_by_statistics(
-    tensors: dict[tuple[str, int], Tensor], layer: int, hidden: Tensor, units: slice
+    tensors: Parts, layer: int, hidden: Tensor, units: slice
 ) -> Tensor:
     part = {k: t[..., units] for (k, at), t in tensors.items() if at == layer}
     if "mean" in part:

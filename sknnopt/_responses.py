@@ -18,7 +18,7 @@ from sknnopt._blocks import blocks
 from sknnopt._feed import row_number_dtype
 from sknnopt._layout import Layout
 from sknnopt._network import plain_mode
-from sknnopt._propagation import infer
+from sknnopt._propagation import Parts, infer, whole_tensors
 from sknnopt.losses import respond
 
 #: Numbers that pass through the networks at once.
@@ -108,23 +108,24 @@ class Responder:
 
     def _chunks(self, X: Any, rows: np.ndarray | None = None) -> Iterator[Tensor]:
         """Yield the responses to ``rows`` (None: all), ``(members, some, outputs)``."""
-        weights, layout, limits = self._prepared
+        tensors, limits = self._prepared
         width = max(self.architecture.sizes) * len(self.weights)
         n_rows = X.shape[0] if rows is None else len(rows)
         size = max(1, _CHUNK // width)
         for some in blocks(n_rows, size):
             part = self._tensor(X[some if rows is None else rows[some]])
-            raw = infer(self.architecture, layout, weights, part)
+            raw = infer(self.architecture, tensors, part)
             # An absurd input may overflow; a prediction is finite all the same.
             raw = raw.nan_to_num(0.0).clamp(-_LARGEST_RAW, _LARGEST_RAW)
             response = respond(self.loss, raw)
             yield response.clamp(*limits) if limits else response
 
     @cached_property
-    def _prepared(self) -> tuple[Tensor, Layout, list[Tensor]]:
-        """Weights, where they lie, and the limits, as every chunk reads them."""
+    def _prepared(self) -> tuple[Parts, list[Tensor]]:
+        """Weights and limits as every chunk reads them."""
         limits = [self._tensor(limit) for limit in self.limits]
-        return self._tensor(self.weights), Layout.of(self.architecture), limits
+        layout = Layout.of(self.architecture)
+        return whole_tensors(layout, self._tensor(self.weights)), limits
 
     def _tensor(self, array: Any) -> Tensor:
         dense = array.toarray() if sparse.issparse(array) else array

@@ -17,7 +17,7 @@ from torch import Tensor
 from sknnopt._feed import Batch, gather
 from sknnopt._job import Kind, Rows
 from sknnopt._members import layer_activations
-from sknnopt._propagation import infer
+from sknnopt._propagation import infer, whole_tensors
 from sknnopt.losses import LOSSES
 
 #: Numbers of a layer that pass at once for each member.
@@ -126,10 +126,11 @@ class _Group:
     def measure(self, weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Return loss and score of the group's members."""
         weights = weights if self._is_all else weights[self._where]
-        architecture, layout = self.kind.architecture, self.kind.layout
+        tensors = whole_tensors(self.kind.layout, weights)
+        architecture = self.kind.architecture
         sums: list[Tensor] = []
         for batch in self._batches():
-            raw = infer(architecture, layout, weights, batch.X, self._activations)
+            raw = infer(architecture, tensors, batch.X, self._activations)
             parts = self._parts(raw, batch)
             sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
         loss, count, error, reference = sums

@@ -40,7 +40,7 @@ TYPES = {
 NUMBER_WORDS = {
     "n_units": "an int in the range [1, inf)",
     "hidden_layer_sizes": "an int in the range [1, inf)",
-    "dropout": "a float in the range [0.0, 1.0)",
+    "dropout": "'auto' or a float in the range [0.0, 1.0)",
     "l1": "a float in the range [0.0, inf)",
     "l2": "a float in the range [0.0, inf)",
 }
@@ -208,7 +208,7 @@ def test_missing_layer(name):
 
 def test_matrix_is_no_sequence():
     """An array of two axes is not one value a layer, and is refused."""
-    with pytest.raises(ValueError, match="'dropout' parameter must be a float"):
+    with pytest.raises(ValueError, match="'dropout' parameter must be 'auto'"):
         per_layer("dropout", np.full((2, 2), 0.5), 2)
 
 

@@ -27,7 +27,7 @@ from helpers import (
 
 from sknnopt._feed import Epochs
 from sknnopt._layout import Layout
-from sknnopt._propagation import infer
+from sknnopt._propagation import infer, whole_tensors
 from sknnopt._scores import Evaluation
 from sknnopt._threads import n_torch_threads
 from sknnopt.activations import ACTIVATIONS
@@ -536,7 +536,11 @@ def test_numbers_of_threads():
     (one, of_one), (two, of_two) = results
     X = torch.tensor(job.rows[0].table.X)
     outputs = [
-        infer(kind.architecture, Layout.of(kind.architecture), result.weights, X)
+        infer(
+            kind.architecture,
+            whole_tensors(Layout.of(kind.architecture), result.weights),
+            X,
+        )
         for result in (one, two)
     ]
     torch.testing.assert_close(*outputs, rtol=1e-6, atol=1e-6)

@@ -89,12 +89,9 @@ def _kind(n_rows=1000, **params):
         (1, 1),
         (199, 199),
         (200, 200),
-        (201, 32),
-        (2000, 32),
-        # 45.25 is the geometric middle between 32 and 64.
-        (2262, 32),
-        (2263, 64),
+        (201, 64),
         (3200, 64),
+        # 90.5 is the geometric middle between 64 and 128.
         (4525, 64),
         (4526, 128),
         (9050, 128),
@@ -112,8 +109,8 @@ def test_automatic_batch_size(n_rows, expected):
 
 @pytest.mark.parametrize("n_rows", np.unique(np.geomspace(201, 1e6, 60).astype(int)))
 def test_automatic_batch_size_is_nearest(n_rows):
-    """No other power of two between 32 and 256 is nearer, as a ratio."""
-    powers = np.array([32, 64, 128, 256])
+    """No other power of two between 64 and 256 is nearer, as a ratio."""
+    powers = np.array([64, 128, 256])
     distance = np.abs(np.log(powers / (n_rows / 50)))
     assert batch_size("auto", int(n_rows)) == powers[distance.argmin()]
 
@@ -129,15 +126,15 @@ def test_batch_size(value):
 @pytest.mark.parametrize(
     ("n_rows", "is_given", "expected"),
     [
-        (499, False, False),
-        (500, False, True),
+        (99, False, False),
+        (100, False, True),
         (10**6, False, True),
         (10, True, True),
-        (499, True, True),
+        (99, True, True),
     ],
 )
 def test_automatic_early_stopping(n_rows, is_given, expected):
-    """It is on from 500 rows, or with a validation set of the user's own."""
+    """It is on from 100 rows, or with a validation set of the user's own."""
     assert stops_early("auto", n_rows, is_given=is_given) is expected
 
 

@@ -11,7 +11,7 @@ from sknnopt._architecture import Architecture
 from sknnopt._layout import Layout
 from sknnopt._loop import Loop
 from sknnopt._network import MemberNetwork
-from sknnopt._propagation import Propagation, infer
+from sknnopt._propagation import Propagation, infer, whole_tensors
 from sknnopt._reduction import sum_over_rows
 from sknnopt.activations import ACTIVATIONS
 from sknnopt.optimizers import OPTIMIZERS
@@ -181,7 +181,7 @@ def test_infer(rng, activation, normalization, dtype):
     for X in (case.X, case.X[0], case.X[:, :1], case.X[0, :7]):
         with torch.no_grad():
             expected = module(X)
-        raw = infer(architecture, case.layout, case.weights, X)
+        raw = infer(architecture, whole_tensors(case.layout, case.weights), X)
         torch.testing.assert_close(raw, expected, **_tolerance(dtype))
     assert torch.equal(case.weights, before)
 
@@ -193,8 +193,8 @@ def test_infer_on_plain_numbers(rng, hidden, normalization):
     architecture = _architecture(hidden, normalization=normalization)
     case = Case(rng, architecture)
     plain = case.weights[:, case.layout.index]
-    raw = infer(architecture, Layout.of(architecture), plain, case.X)
-    expected = infer(architecture, case.layout, case.weights, case.X)
+    raw = infer(architecture, whole_tensors(Layout.of(architecture), plain), case.X)
+    expected = infer(architecture, whole_tensors(case.layout, case.weights), case.X)
     torch.testing.assert_close(raw, expected, rtol=1e-11, atol=1e-13)
 
 
