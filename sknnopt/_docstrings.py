@@ -140,8 +140,9 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "max_seconds": (
         "float or None, default=None",
         """Most seconds of training, from its first update on. When they have passed,
-        the epoch that runs is cut short and the best weights so far are kept. How far
-        a fit comes then depends on the machine. None: no limit.""",
+        the epoch that runs is cut short, and is the last. How far a fit comes then
+        depends on the machine, and on the fits that train together with it. None: no
+        limit.""",
     ),
     "shuffle": (
         "bool, default=True",
@@ -242,11 +243,13 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     ),
     "n_threads": (
         "int or None, default=None",
-        """Threads of torch and of numpy's matrix products in ``fit`` and in predictions
-        of many rows; None: one of torch's, and numpy's number as it is. The number
-        belongs to the process: while fits overlap, the latest decides; each thread
-        restores what it found when its own fit ends. Without effect where fits train
-        together.""",
+        """Threads that share the members of a ``fit`` whose steps are long, each with
+        members of its own (not on a GPU, with ``callbacks`` or with ``verbose``);
+        otherwise, and in predictions of many rows, threads of torch and of numpy's
+        matrix products. None: all cores for members, and one thread for products. The
+        number of the latter belongs to the process: while fits overlap, the latest
+        decides; each thread restores what it found when its own fit ends. Without
+        effect where fits train together.""",
     ),
 }
 

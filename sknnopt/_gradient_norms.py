@@ -72,17 +72,18 @@ class GradientNorms:
         Returns
         -------
         dict of ndarray of shape (members,)
-            The network's and each layer's; empty if nothing was asked for.
+            The network's and each layer's; empty if nothing was asked for. NaN where
+            an epoch was cut short before a step that was asked for.
         """
         if self.monitor == "off":
             return {}
-        if self._sum is None:
-            # The epoch was cut short before its last step.
-            norms = np.full((len(self.n_steps), 1 + len(self._columns)), np.nan)
-        else:
+        norms = np.full((len(self.n_steps), 1 + len(self._columns)), np.nan)
+        if self._sum is not None:
             is_full = self.monitor == "full"
             count = np.minimum(self.n_steps, self._n_read) if is_full else 1.0
-            norms = self._sum.cpu().numpy() / np.reshape(count, (-1, 1))
+            is_read = is_full | (self.n_steps <= self._n_read)
+            of_steps = self._sum.cpu().numpy() / np.reshape(count, (-1, 1))
+            norms[is_read] = of_steps[is_read]
         layers = [f"gradient_norm_{layer}" for layer in range(norms.shape[1] - 1)]
         return dict(zip(["gradient_norm", *layers], norms.T, strict=True))
 

@@ -220,7 +220,7 @@ class Loop:
         means = np.concatenate(totals)
         n_rows = epochs.rows_of_step[: len(means)]
         loss = np.cumsum(means * n_rows, axis=0)[-1] / n_rows.sum(axis=0)
-        last = np.maximum(epochs.n_steps - 1, 0)
+        last = np.clip(epochs.n_steps, 1, len(means)) - 1
         return self._measured(loss, rates[last, np.arange(len(last))])
 
     def _is_late(self) -> np.ndarray:

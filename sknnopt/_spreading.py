@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from functools import partial
 
 import numpy as np
@@ -37,7 +38,7 @@ def members_of(job: Job, start: Callable[[], Record]) -> list[Fit]:
     """
     record = start()
     numbers = np.arange(len(job))[:, None]
-    return [Fit(job.take(own), partial(record.take, own)) for own in numbers]
+    return [Fit(job.take(own), partial(_begun, record, own)) for own in numbers]
 
 
 def is_worthwhile(job: Job, n_workers: int) -> bool:
@@ -107,6 +108,14 @@ def train_spread(
     # Epoch by epoch, as members that train as one batch write it.
     order = np.argsort(columns["epoch"], kind="stable")
     return arrays, {name: values[order] for name, values in columns.items()}
+
+
+def _begun(record: Record, own: np.ndarray) -> Record:
+    """Return a record of some members that can be begun with more than once."""
+    part = record.take(own)
+    # They are the same objects in all records that are taken.
+    part.generators = deepcopy(part.generators)
+    return part
 
 
 def _never() -> Record:

@@ -33,16 +33,14 @@ _of_thread = _OfThread()
 
 
 @contextmanager
-def n_torch_threads(n_threads: int | None, *, matrices: bool = True) -> Iterator[None]:
-    """Run the block with ``n_threads`` threads.
+def n_torch_threads(n_threads: int | None) -> Iterator[None]:
+    """Run the block with ``n_threads`` threads of torch and of numpy's matrices.
 
     Parameters
     ----------
     n_threads : int or None
         None: the number is left alone, and this fit is not counted. Where fits ask
         for different numbers at a time, the latest to begin decides.
-    matrices : bool, default=True
-        Whether numpy's library for matrices has that number too.
 
     Yields
     ------
@@ -52,14 +50,14 @@ def n_torch_threads(n_threads: int | None, *, matrices: bool = True) -> Iterator
     if n_threads is None:
         yield
         return
-    _enter(int(n_threads), matrices=matrices)
+    _enter(int(n_threads))
     try:
         yield
     finally:
         _leave()
 
 
-def _enter(n_threads: int, *, matrices: bool) -> None:
+def _enter(n_threads: int) -> None:
     global _users, _original, _in_force
     with _lock:
         found = torch.get_num_threads()
@@ -74,7 +72,7 @@ def _enter(n_threads: int, *, matrices: bool) -> None:
         _of_thread.depth += 1
         _in_force = n_threads
         torch.set_num_threads(n_threads)
-        for library in _libraries() if matrices else ():
+        for library in _libraries():
             library.set_num_threads(n_threads)
 
 

@@ -20,6 +20,7 @@ from helpers import (
     train,
 )
 
+from sknnopt import _feed
 from sknnopt._loop import Loop
 from sknnopt._record import fresh_slots
 from sknnopt._scores import Evaluation
@@ -51,6 +52,24 @@ def test_stopped_member_keeps_its_weights():
     assert result.run_epochs.tolist() == [2, 6, 4]
     for member in (0, 2):
         assert_same_member(result, kept[member], member)
+
+
+@pytest.mark.parametrize("monitor", ["light", "full"])
+def test_time_is_up_after_the_first_step(monkeypatch, monitor):
+    """A cut epoch is the last one, and tells of the steps that were taken alone."""
+    monkeypatch.setattr(_feed, "_CHUNK", 1)
+    kind = make_kind(monitor=monitor, lr_schedule="cosine")
+    sizes = (20, 13, 7)
+    job = make_job(kind, sizes, max_epochs=2, max_seconds=0.0, valid=(5, 5, 5))
+    result, history = train(job)
+    assert len(history) == 1
+    line = history[0]
+    assert result.epochs.tolist() == [1, 1, 1]
+    assert line["learning_rate"] == pytest.approx(job.settings.learning_rate)
+    assert np.isfinite(line["train_loss"]).all()
+    assert np.isfinite(line["valid_loss"]).all()
+    is_told = np.isfinite(line["gradient_norm"]).tolist()
+    assert is_told == ([True] * 3 if monitor == "full" else [False, False, True])
 
 
 @pytest.mark.parametrize("max_epochs", [[1, 2, 3], [3, 1, 2], [2, 3, 1], [2, 2, 2]])

@@ -77,6 +77,26 @@ def test_short_steps_are_not_spread(table, monkeypatch):
     plain_regressor(**MANY).fit(*table)
 
 
+def test_failed_batch_is_tried_again_from_its_beginning(
+    table, always_spread, monkeypatch
+):
+    """Members whose batch failed on its way train alone, to the same weights."""
+    model = plain_regressor(**{**MANY, "dropout": 0.2})
+    expected = model.fit(*table)._record["weights"]
+    train = _batching._train
+
+    def fail_at_the_end(fits, *rest):
+        trained = train(fits, *rest)
+        if len(fits) > 1:
+            raise MemoryError
+        return trained
+
+    monkeypatch.setattr(_batching, "_train", fail_at_the_end)
+    again = model.fit(*table)._record["weights"]
+    assert sorted(always_spread) == [1, 1, 1, 1, 2, 2, 2, 2]
+    np.testing.assert_array_equal(again, expected)
+
+
 def test_error_of_a_thread_is_raised(table, always_spread, monkeypatch):
     """What one of the threads raises, fit raises."""
 
