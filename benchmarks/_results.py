@@ -60,7 +60,7 @@ def plain(value: Any, digits: int = 5) -> Any:
 
 
 def write_json(path: Path, result: dict[str, Any]) -> None:
-    """Write a result, with each list of numbers on one line.
+    """Write a result whole or not at all, with each list of numbers on one line.
 
     Parameters
     ----------
@@ -71,4 +71,7 @@ def write_json(path: Path, result: dict[str, Any]) -> None:
     """
     text = json.dumps(result, indent=1, allow_nan=False)
     text = _FLAT_LIST.sub(lambda match: " ".join(match[0].split()), text)
-    path.write_text(text + "\n", encoding="utf-8")
+    # A run that is killed meanwhile must not leave half a file.
+    new = path.with_suffix(".tmp")
+    new.write_text(text + "\n", encoding="utf-8")
+    new.replace(path)

@@ -86,7 +86,4 @@ class Store:
 
     def write(self) -> None:
         """Write the file."""
-        # A run that is killed meanwhile must not leave half a file.
-        new = self.path.with_suffix(".tmp")
-        write_json(new, self.result())
-        new.replace(self.path)
+        write_json(self.path, self.result())

@@ -16,8 +16,9 @@ from benchmarks._results import write_json
 from benchmarks._tables import paragraph, table
 from benchmarks.quality._catalogue import CLASSIFICATION, DEVELOPMENT, TABLES
 from benchmarks.quality._comparing import FLOOR
-from benchmarks.quality._methods import Method, choose
+from benchmarks.quality._methods import OURS_FAMILY, Method, choose
 from benchmarks.quality._running import run_method
+from benchmarks.quality._splits import CAP
 from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 
 N_SPLITS = 2
@@ -65,7 +66,7 @@ def _method(label: str, changes: dict[str, Any]) -> Method:
         parameters = {**_BASE, **changes, "n_threads": 1, "random_state": seed}
         return choose(task, *kinds, **parameters)
 
-    return Method(label, make, ("torch", "scikit-learn"), "ours")
+    return Method(label, make, ("torch", "scikit-learn"), OURS_FAMILY)
 
 
 CONFIGURATIONS = {name: _method(*change) for name, change in _CHANGES.items()}
@@ -96,7 +97,7 @@ def measure_choice(directory: Path, *, jobs: int = 1, quick: bool = False) -> No
             tables,
             folder,
             method=method,
-            cap=None if quick else 3000,
+            cap=None if quick else CAP,
             most_splits=1 if quick else N_SPLITS,
             jobs=jobs,
         )

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks._statistics import LEVEL, N_RESAMPLES, order_statistic
+from benchmarks._statistics import estimate
 from benchmarks.quality._catalogue import GROUPS
 from benchmarks.quality._methods import METHODS, OURS
 from benchmarks.quality._scores import IS_GAIN
@@ -177,15 +177,7 @@ def mean_over_tables(values: np.ndarray, seed: int = 0) -> dict[str, float]:
     dict
         ``value``, ``low`` and ``high``.
     """
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(values), size=(N_RESAMPLES, len(values)))
-    resampled = values[drawn].mean(axis=1)
-    tail = (1 - LEVEL) / 2
-    return {
-        "value": float(values.mean()),
-        "low": order_statistic(resampled, tail, up=False),
-        "high": order_statistic(resampled, 1 - tail, up=True),
-    }
+    return estimate(values[:, None], np.mean, np.random.default_rng(seed))
 
 
 def compare(ours: np.ndarray, peer: np.ndarray, metric: str) -> dict[str, float]:

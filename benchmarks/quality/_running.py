@@ -52,10 +52,7 @@ class Store:
     def add(self, table: str, scores: Scores) -> None:
         """Keep the scores of a table, one number for each split."""
         self.tables[table] = plain(scores, _DIGITS)
-        # A run that is killed meanwhile must not leave half a file.
-        new = self.path.with_suffix(".tmp")
-        write_json(new, {**self._head, **commit(), "tables": self.tables})
-        new.replace(self.path)
+        write_json(self.path, {**self._head, **commit(), "tables": self.tables})
 
 
 def run_method(
