@@ -90,8 +90,7 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows, or a DataFrame with categories and missing numbers. float32
-            trains in float32, all else in float64.
+            Training rows, or a DataFrame with categories and missing numbers.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -162,6 +161,7 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
                 impute_missing=self.impute_missing,
                 scale_inputs=self.scale_inputs,
                 n_bins=self.n_bins,
+                dtype=self.dtype,
             ).find_columns(X)
         numbers, y = self._checked_table(X, y, reset=mode == "new")
         given = None

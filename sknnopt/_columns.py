@@ -175,10 +175,7 @@ def find_categories(column: pd.Series, weight: np.ndarray | None = None) -> np.n
     try:
         code, values = pd.factorize(column)
     except TypeError as error:
-        raise TypeError(
-            f"Column {column.name!r} of X holds values that cannot be categories: "
-            f"{error}. Leave it out, or turn its values into strings."
-        ) from error
+        raise _no_category(column, error) from error
     is_there = code >= 0
     share = None if weight is None else weight[is_there]
     totals = np.bincount(code[is_there], share, minlength=len(values))
@@ -188,6 +185,13 @@ def find_categories(column: pd.Series, weight: np.ndarray | None = None) -> np.n
     found = np.empty(len(kept), dtype=object)
     found[:] = sorted(kept, key=_key)
     return found
+
+
+def _no_category(column: pd.Series, error: TypeError) -> TypeError:
+    return TypeError(
+        f"Column {column.name!r} of X holds values that cannot be categories: "
+        f"{error}. Leave it out, or turn its values into strings."
+    )
 
 
 def _key(value: Any) -> tuple[int, Any, str]:
@@ -213,6 +217,11 @@ def find_places(
     -------
     ndarray of int of shape (n_rows, n_columns)
         Numbers of categories; -1 for unknown or missing values.
+
+    Raises
+    ------
+    TypeError
+        If a value cannot be hashed.
     """
     places = np.empty((len(columns[0]), len(columns)), dtype=np.int32)
     begin = 0
@@ -229,7 +238,11 @@ def _looked_up(column: pd.Series, number: dict[Any, int]) -> np.ndarray:
         of_values = [number.get(v, -1) for v in column.dtype.categories.tolist()]
         found: np.ndarray = np.array([*of_values, -1])[column.array.codes]
         return found
-    return np.array([number.get(value, -1) for value in column.tolist()], dtype=int)
+    try:
+        places = [number.get(value, -1) for value in column.tolist()]
+    except TypeError as error:
+        raise _no_category(column, error) from error
+    return np.array(places, dtype=int)
 
 
 def indicators(places: np.ndarray, n_categories: int, dtype: np.dtype) -> np.ndarray:

@@ -130,7 +130,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "batch_size": (
         'int or "auto", default="auto"',
         """Rows in an update. ``"auto"``: all rows up to 200 of them, beyond that the
-        power of two nearest to a fiftieth of the rows, between 64 and 256.""",
+        power of two nearest to a fiftieth of the rows, between 128 and 256.""",
     ),
     "max_epochs": (
         'int or "auto", default="auto"',
@@ -208,6 +208,12 @@ PARAMETERS: dict[str, tuple[str, str]] = {
         its column, and a column that had any in ``fit`` gets one more input that is 1
         where the number is missing.""",
     ),
+    "dtype": (
+        '{"auto", "float32", "float64"}, default="auto"',
+        """Type of all arithmetic in training and prediction. ``"auto"``: float32 where
+        at least 100 rows train and inputs are standardized (``scale_inputs``),
+        otherwise the type of ``X``, where what is not float32 counts as float64.""",
+    ),
     "warm_start": (
         "bool, default=False",
         """Whether ``fit`` starts from the weights of the last fit, with a fresh
@@ -246,10 +252,11 @@ PARAMETERS: dict[str, tuple[str, str]] = {
         """Threads that share the members of a ``fit`` whose steps are long, each with
         members of its own (not on a GPU, with ``callbacks`` or with ``verbose``);
         otherwise, and in predictions of many rows, threads of torch and of numpy's
-        matrix products. None: all cores for members, and one thread for products. The
-        number of the latter belongs to the process: while fits overlap, the latest
-        decides; each thread restores what it found when its own fit ends. Without
-        effect where fits train together.""",
+        matrix products. None: for members all cores, or as many as the environment's
+        ``OMP_NUM_THREADS`` says, as it does in workers of joblib; one thread for
+        products. The number of the latter belongs to the process: while fits overlap,
+        the latest decides; each thread restores what it found when its own fit ends.
+        Without effect where fits train together.""",
     ),
 }
 

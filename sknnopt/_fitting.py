@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from joblib import cpu_count
 from sklearn.utils import check_random_state
 
 from sknnopt._architecture import Architecture, per_layer
@@ -30,7 +29,7 @@ from sknnopt._record import Record, fresh_slots, make_generators
 from sknnopt._splits import held_out_rows
 from sknnopt._spreading import is_worthwhile, train_spread
 from sknnopt._tasks import current, exchange
-from sknnopt._threads import n_torch_threads
+from sknnopt._threads import n_cores, n_torch_threads
 from sknnopt._training import MemberNet
 from sknnopt.losses import LOSSES
 
@@ -201,7 +200,7 @@ def _may_spread(estimator: Any, job: Job) -> bool:
 
 
 def _n_workers(estimator: Any) -> int:
-    return int(cpu_count() if estimator.n_threads is None else estimator.n_threads)
+    return int(n_cores() if estimator.n_threads is None else estimator.n_threads)
 
 
 def _is_gathered(estimator: Any) -> bool:

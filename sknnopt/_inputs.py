@@ -15,6 +15,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array
 
+from sknnopt._auto import MANY_ROWS
 from sknnopt._blocks import blocks
 from sknnopt._columns import (
     as_frame,
@@ -47,6 +48,8 @@ class Inputs(BaseEstimator):
         Whether numbers are standardized.
     n_bins : int, "auto" or None, default=None
         Bins of a number's piecewise-linear encoding, which is added to it.
+    dtype : {"auto", "float32", "float64"}, default="auto"
+        Type of what the networks see.
 
     Attributes
     ----------
@@ -63,6 +66,8 @@ class Inputs(BaseEstimator):
         Columns with missing numbers, which get an indicator.
     bins_ : dict of ndarray
         As `Bins`; empty without the encoding.
+    dtype_ : numpy dtype
+        What ``dtype`` is resolved to.
     n_columns_ : int
         What the networks have as inputs: numbers, bins, indicators, categories.
     """
@@ -73,11 +78,13 @@ class Inputs(BaseEstimator):
         impute_missing: bool = True,
         scale_inputs: bool = True,
         n_bins: int | str | None = None,
+        dtype: str = "auto",
     ) -> None:
         self.categorical_features = categorical_features
         self.impute_missing = impute_missing
         self.scale_inputs = scale_inputs
         self.n_bins = n_bins
+        self.dtype = dtype
 
     def find_columns(self, X: Any) -> Inputs:
         """Learn which columns are categories.
@@ -188,8 +195,9 @@ class Inputs(BaseEstimator):
         self.is_missing_ = moments.is_missing
         self.is_sparse_ = bool(sparse.issparse(numbers))
         self.bins_: dict[str, np.ndarray] = {}
+        n_rows = numbers.shape[0] if weight is None else int(np.count_nonzero(weight))
+        self.dtype_ = self._resolve_dtype(numbers.dtype, n_rows)
         if self.n_bins is not None and not self.is_sparse_:
-            n_rows = len(numbers) if weight is None else int(np.count_nonzero(weight))
             n_bins = bin_count(self.n_bins, n_rows, numbers.shape[1])
             bins = find_bins(numbers, n_bins, weight)
             self.bins_ = vars(bins) if len(bins.low) else {}
@@ -200,6 +208,14 @@ class Inputs(BaseEstimator):
                 "X has nothing for the networks to see: all its columns are categories "
                 "('categorical_features'), and no row that counts has any."
             )
+
+    def _resolve_dtype(self, given: np.dtype, n_rows: int) -> np.dtype:
+        """Return the type of what the networks see, and so of their training."""
+        if self.dtype != "auto":
+            return np.dtype(self.dtype)
+        # Numbers on one scale lose nothing that training would find.
+        is_single = self.scale_inputs and n_rows >= MANY_ROWS
+        return np.dtype(np.float32) if is_single else given
 
     @property
     def _n_categories(self) -> int:
@@ -218,10 +234,11 @@ class Inputs(BaseEstimator):
         Returns
         -------
         ndarray, CSR matrix or EncodedRows of shape (n_rows, n_columns)
-            Of the type of ``numbers``, which stay as they are; sparse where the
-            training table was. ``numbers`` itself where there is nothing to do.
+            Of type ``dtype_``; sparse where the training table was. ``numbers``
+            itself where there is nothing to do.
         """
         is_same = not self.scale_inputs and self.n_columns_ == numbers.shape[1]
+        is_same = is_same and numbers.dtype == self.dtype_
         if is_same and not self._is_any_missing(numbers):
             return numbers
         if self.is_sparse_ and sparse.issparse(numbers):
@@ -235,7 +252,9 @@ class Inputs(BaseEstimator):
     def _divided(self, X: Any) -> Any:
         """Return a sparse matrix divided by the scales alone, so that zeros stay."""
         divided = X.copy()
-        divided.data *= self._factor(X.dtype)[X.indices]
+        if self.scale_inputs:
+            divided.data *= self._factor(X.dtype)[X.indices]
+        divided.data = self._in_dtype(divided.data)
         return divided
 
     def _factor(self, dtype: np.dtype) -> np.ndarray:
@@ -260,7 +279,8 @@ class Inputs(BaseEstimator):
         Returns
         -------
         ndarray of shape (n_rows, n_columns)
-            What the networks see; ``numbers`` itself where there is nothing to do.
+            What the networks see, of type ``dtype_``; ``numbers`` itself where there
+            is nothing to do.
         """
         # A table may hold anything, and the caller may have told numpy to raise.
         with np.errstate(all="ignore"):
@@ -272,7 +292,17 @@ class Inputs(BaseEstimator):
             if self.scale_inputs:
                 numbers = numbers.copy() if self.is_sparse_ else numbers - mean
                 numbers *= self._factor(numbers.dtype)
-        return np.hstack([numbers, *parts]) if parts else numbers
+            rows = np.hstack([numbers, *parts]) if parts else numbers
+            return self._in_dtype(rows)
+
+    def _in_dtype(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows in the type of training, and what it has no number for nearby."""
+        if rows.dtype == self.dtype_:
+            return rows
+        if rows.dtype.itemsize > self.dtype_.itemsize:
+            largest = np.finfo(self.dtype_).max
+            rows = np.clip(rows, -largest, largest)
+        return rows.astype(self.dtype_)
 
     def _parts(
         self, numbers: np.ndarray, missing: np.ndarray | None, places: np.ndarray | None
@@ -332,7 +362,7 @@ class EncodedRows:
     def __init__(self, inputs: Inputs, numbers: Any, places: np.ndarray | None) -> None:
         self._inputs, self._numbers, self._places = inputs, numbers, places
         self.shape = numbers.shape[0], inputs.n_columns_
-        self.dtype, self.ndim = numbers.dtype, 2
+        self.dtype, self.ndim = inputs.dtype_, 2
         self.size = self.shape[0] * self.shape[1]
 
     @property

@@ -86,6 +86,7 @@ class MLPParameters(BaseEstimator):
             None,
         ],
         "impute_missing": ["boolean"],
+        "dtype": [StrOptions(dict.fromkeys(["auto", "float32", "float64"]).keys())],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -133,6 +134,7 @@ class MLPParameters(BaseEstimator):
         n_bins: int | str | None = "auto",
         categorical_features: Any = "from_dtype",
         impute_missing: bool = True,
+        dtype: str = "auto",
         warm_start: bool = False,
         random_state: Any = None,
         verbose: bool | int = False,
@@ -176,6 +178,7 @@ class MLPParameters(BaseEstimator):
         self.n_bins = n_bins
         self.categorical_features = categorical_features
         self.impute_missing = impute_missing
+        self.dtype = dtype
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose

@@ -8,6 +8,7 @@ library for matrices belongs to the process; the last fit brings it back.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from joblib import cpu_count
 from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
@@ -30,6 +32,20 @@ class _OfThread(threading.local):
 
 
 _of_thread = _OfThread()
+
+
+def n_cores() -> int:
+    """Return how many cores this process may keep busy.
+
+    Returns
+    -------
+    int
+        Those that there are, but not more than ``OMP_NUM_THREADS`` says: by it joblib
+        tells its workers the share of each.
+    """
+    share = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    given = int(share) if share.isdecimal() else 0
+    return min(cpu_count(), given or cpu_count())
 
 
 @contextmanager

@@ -119,7 +119,7 @@ def transformer(frame, *, scale_inputs=True, n_bins=None):
 def test_numbers_are_the_scaler_s(X, dtype):
     """Numbers come on the scale of StandardScaler, in their own type."""
     X = X.astype(dtype)
-    rows = encoded(learned(X), X)
+    rows = encoded(learned(X, dtype=np.dtype(dtype).name), X)
     assert rows.dtype == dtype
     expected = StandardScaler().fit_transform(X.astype(np.float64))
     # float32 near 40 holds seven digits, of which the scale of 0.1 leaves five.
@@ -132,7 +132,7 @@ def test_numbers_are_the_scaler_s(X, dtype):
 def test_sparse_numbers_are_divided(X, dtype, make):
     """A sparse table stays sparse, on the scale of StandardScaler(with_mean=False)."""
     X = make(np.where(X > 0, X, 0.0).astype(dtype))
-    rows = encoded(learned(X), X)
+    rows = encoded(learned(X, dtype=np.dtype(dtype).name), X)
     assert sparse.issparse(rows)
     assert rows.dtype == dtype
     expected = StandardScaler(with_mean=False).fit_transform(X)
@@ -182,6 +182,33 @@ def test_extreme_numbers_stay_finite(X, dtype, size):
     with np.errstate(all="raise"):
         rows = encoded(learned(X, n_bins=4), X)
     assert np.isfinite(rows).all()
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "settings", "expected"),
+    [
+        (100, {}, np.float32),
+        (99, {}, np.float64),
+        (100, {"scale_inputs": False}, np.float64),
+        (99, {"dtype": "float32"}, np.float32),
+        (100, {"dtype": "float64"}, np.float64),
+    ],
+)
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix])
+def test_type_of_the_networks(n_rows, settings, expected, make):
+    """From 100 rows that count, standardized inputs are single; a word decides else."""
+    X = np.random.default_rng(0).normal(size=(120, 3))
+    weight = np.arange(120) < n_rows
+    rows = encoded(learned(make(X), weight.astype(float), **settings), make(X))
+    assert rows.dtype == expected
+
+
+def test_offset_is_taken_off_in_double_precision():
+    """Single precision sees what is left of a number after its large mean."""
+    X = 1e9 + np.random.default_rng(0).normal(size=(120, 1))
+    rows = encoded(learned(X), X)
+    expected = StandardScaler().fit_transform(X)
+    np.testing.assert_array_equal(rows, expected.astype(np.float32))
 
 
 # ----------------------------------------------------------------------- missing
@@ -376,8 +403,10 @@ def test_words_among_numbers_are_refused_by_name(frame):
 def test_values_that_cannot_be_categories_are_refused():
     """Lists in a column are refused by its name."""
     frame = pd.DataFrame({"lists": [[1], [2]]})
-    with pytest.raises(TypeError, match=r"'lists' of X.*unhashable"):
-        learned(frame)
+    inputs = learned(pd.DataFrame({"lists": ["one", "two"]}))
+    for read in (learned, lambda X: encoded(inputs, X)):
+        with pytest.raises(TypeError, match=r"'lists' of X.*unhashable"):
+            read(frame)
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf])
@@ -458,7 +487,7 @@ def test_rows_are_those_of_the_whole(frame, settings, index, request):
     np.testing.assert_array_equal(rows[index], whole[index])
 
 
-@pytest.mark.parametrize("dtype", [None, np.float32])
+@pytest.mark.parametrize("dtype", [None, np.float64])
 def test_long_table_becomes_an_array(long_frame, dtype, monkeypatch):
     """numpy gets all rows, block by block, in the type that it asks for."""
     rows = encoded(learned(long_frame, n_bins=4), long_frame)
@@ -470,7 +499,7 @@ def test_long_table_becomes_an_array(long_frame, dtype, monkeypatch):
         lambda *given: sizes.append(len(given[1])) or encode_block(*given),
     )
     array = np.asarray(rows, dtype=dtype)
-    assert array.dtype == (dtype or np.float64)
+    assert array.dtype == (dtype or np.float32)
     assert max(sizes) * rows.shape[1] <= 200
     np.testing.assert_array_equal(array, rows[:].astype(array.dtype))
 

@@ -32,7 +32,7 @@ def always_spread(monkeypatch):
 
     monkeypatch.setattr(_batching, "_WORTH_A_THREAD", 0.0)
     monkeypatch.setattr(_batching, "_train", watched)
-    monkeypatch.setattr(_fitting, "cpu_count", lambda: 2)
+    monkeypatch.setattr(_fitting, "n_cores", lambda: 2)
     return trained
 
 
@@ -53,7 +53,7 @@ def test_threads_change_nothing(table, always_spread, monkeypatch, kind, setting
     spread = model.fit(X, y)._record, model.history_
     halves = [model.n_members // 2, -(-model.n_members // 2)]
     assert sorted(always_spread) == halves
-    monkeypatch.setattr(_fitting, "cpu_count", lambda: 1)
+    monkeypatch.setattr(_fitting, "n_cores", lambda: 1)
     alone = model.fit(X, y)._record, model.history_
     assert len(always_spread) == 2
     for name, values in alone[0].items():
@@ -72,7 +72,7 @@ def test_who_is_watched_or_alone_is_not_spread(table, always_spread, settings):
 
 def test_short_steps_are_not_spread(table, monkeypatch):
     """Networks whose steps are short are not worth a second thread."""
-    monkeypatch.setattr(_fitting, "cpu_count", lambda: 2)
+    monkeypatch.setattr(_fitting, "n_cores", lambda: 2)
     monkeypatch.setattr(_fitting, "train_spread", None)
     plain_regressor(**MANY).fit(*table)
 

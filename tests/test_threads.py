@@ -6,9 +6,10 @@ import threading
 
 import pytest
 import torch
+from joblib import Parallel, cpu_count, delayed
 
 from sknnopt import _threads
-from sknnopt._threads import n_torch_threads
+from sknnopt._threads import n_cores, n_torch_threads
 
 ORIGINAL = 3
 
@@ -163,3 +164,27 @@ def test_the_library_for_matrices_follows():
     worker.end()
     worker.thread.join(10)
     assert [library.get_num_threads() for library in libraries] == before
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [(None, 8), ("", 8), ("3", 3), (" 2,1", 2), ("99", 8), ("0", 8), ("-1", 8)],
+)
+def test_cores_of_a_worker(monkeypatch, told, expected):
+    """A process takes all cores, or the share that its environment gives it."""
+    monkeypatch.setattr(_threads, "cpu_count", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if told is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    assert n_cores() == expected
+
+
+def _n_cores_of_a_worker(_):
+    return n_cores()
+
+
+def test_workers_share_the_cores(monkeypatch):
+    """Processes that joblib starts side by side take their share of the cores."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    found = Parallel(2)(delayed(_n_cores_of_a_worker)(i) for i in range(2))
+    assert found == [max(1, cpu_count() // 2)] * 2
