@@ -303,7 +303,7 @@ OPTIMIZERS: dict[str, OptimizerOption] = {
         "algorithm 2",
         presets=frozenset({"standard", "regularization"}),
         slots=_ADAM_SLOTS,
-        learning_rate=3e-3,
+        learning_rate=5e-3,
         weight_decay=0.02,
     ),
     "nadam": OptimizerOption(
