@@ -28,6 +28,7 @@ from benchmarks.quality import (
     _figures,
     _fit_times,
     _large_tables,
+    _later,
     _report,
     _run,
     _running,
@@ -434,6 +435,33 @@ def test_store_resumes_and_drops_other_versions(tmp_path, capsys):
     stored = json.loads((tmp_path / "linear.json").read_text(encoding="utf-8"))
     assert stored["tables"] == {"wine": {"accuracy": [1]}}
     assert [path.name for path in tmp_path.iterdir()] == ["linear.json"]
+
+
+def test_first_run_on_held_out_tables_stays(tmp_path):
+    """The result is ours of the first time, whatever follows; a later run is apart."""
+    held_out = [t.name for t in _catalogue.GROUPS["held-out"] if t.task == REGRESSION]
+    peer = _running.Store(tmp_path, "linear", {"package": "1.0"})
+    for name in held_out:
+        peer.add(name, {"rmse": [1.0], "mae": [1.0]})
+    for version, error in (("1", 2.0), ("2", 3.0), ("3", 0.5)):
+        ours = _running.Store(tmp_path, OURS, {"source": version})
+        assert ours.tables == {}
+        for name in [*held_out, "diabetes"]:
+            ours.add(name, {"rmse": [error], "mae": [error]})
+    for is_first, expected in ((True, 2.0), (False, 0.5)):
+        scores = _comparing.read_scores(tmp_path, is_first=is_first)
+        own = scores[scores["method"] == OURS].set_index("table")["rmse"]
+        assert own.pop("diabetes") == 0.5
+        assert set(own.index) == set(held_out)
+        assert (own == expected).all()
+    text = _later.section(tmp_path)
+    label = METHODS["linear"].label
+    assert f"| {label} | 2 [2, 2] | 0.5 [0.5, 0.5] | 2 [2, 2] | 0.5" in text
+
+
+def test_later_run_is_told_only_where_there_is_one(tmp_path):
+    """One run has no section of its own."""
+    assert _later.section(tmp_path) == ""
 
 
 @pytest.fixture

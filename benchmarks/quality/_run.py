@@ -14,6 +14,7 @@ from benchmarks.quality import (
     _choice,
     _fit_times,
     _large_tables,
+    _later,
     _shared_rows,
     _small_tables,
 )
@@ -184,7 +185,7 @@ def write_report(directory: Path, *, cap: int | None = CAP) -> None:
         Rows of a table that were used; None: all.
     """
     scores = read_scores(directory)
-    sections = [report(scores, cap=cap)]
+    sections = [report(scores, cap=cap), _later.section(directory)]
     for name, section in _SECTIONS.items():
         path = directory / f"{name}.json"
         if path.exists():
@@ -192,7 +193,7 @@ def write_report(directory: Path, *, cap: int | None = CAP) -> None:
     versions = read_versions(directory)
     if versions:
         sections.append(versions_section(versions))
-    text = "\n".join(sections)
+    text = "\n".join(filter(None, sections))
     directory.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
     group = drawn_group(scores)
