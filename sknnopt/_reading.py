@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -99,7 +100,8 @@ def read(value: Any, name: str) -> Dimension:
 
 
 def _from_choices(value: Sequence[Any], name: str) -> Dimension:
-    if len(value) in {3, 4} and str(value[2]) in {"uniform", "log-uniform"}:
+    is_range = len(value) in {3, 4} and all(isinstance(v, Real) for v in value[:2])
+    if is_range and value[2] in ("uniform", "log-uniform"):
         raise ValueError(
             f"The parameter {name!r} of the search space is {value!r}, and a sequence "
             "holds choices. For a range give scipy.stats.uniform or loguniform, or "
@@ -151,11 +153,13 @@ def _from_scipy(value: Any, name: str) -> Dimension:
     if family not in {"uniform", "loguniform", "reciprocal", "randint"}:
         return opaque
     shapes, loc, scale = dist._parse_args(*value.args, **value.kwds)
-    bounds = {
-        "uniform": lambda: ("real", loc, loc + scale, False),
-        "randint": lambda: ("integer", shapes[0] + loc, shapes[1] + loc - 1, False),
-    }.get(family, lambda: ("real", shapes[0] * scale, shapes[1] * scale, True))()
-    kind, low, high, log = bounds
+    kind, log = "real", False
+    if family == "uniform":
+        low, high = loc, loc + scale
+    elif family == "randint":
+        kind, low, high = "integer", shapes[0] + loc, shapes[1] + loc - 1
+    else:
+        log, low, high = True, shapes[0] * scale, shapes[1] * scale
     if (log and loc != 0) or np.ndim(low) or np.ndim(high):
         return opaque
     convert = int if kind == "integer" else float

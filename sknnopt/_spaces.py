@@ -181,7 +181,8 @@ def _depths(depth: Any) -> list[int] | None:
 
 
 def _is_depth(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
+    return is_integer and int(value) > 0
 
 
 def _small(depths: list[int] | None) -> list[Subspace]:
