@@ -11,11 +11,9 @@ from estimators import plain_classifier, plain_regressor
 from joblib import Parallel, delayed, parallel_config
 from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
-    HalvingRandomSearchCV,
     RandomizedSearchCV,
     cross_val_predict,
     cross_validate,
@@ -25,7 +23,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
-import sknnopt._batching
 from sknnopt.optimizers import OPTIMIZERS
 
 SMALL = {"hidden_layer_sizes": (7, 5), "max_epochs": 4, "random_state": 0}
@@ -37,20 +34,6 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def rounds(monkeypatch):
-    """Note how many fits train together in each round."""
-    sizes = []
-    original = sknnopt._batching.train_together
-
-    def train_together(fits, is_cancelled, **options):
-        sizes.append(len(fits))
-        return original(fits, is_cancelled, **options)
-
-    monkeypatch.setattr(sknnopt._batching, "train_together", train_together)
-    return sizes
 
 
 @pytest.fixture
@@ -120,38 +103,13 @@ def test_every_optimizer_in_one_search(table, rounds):
     assert rounds == [6 * len(OPTIMIZERS)]
 
 
-def test_random_and_halving_searches(table):
-    """Random and halving searches score as they do alone."""
+def test_random_search(table):
+    """A random search scores as it does alone."""
     X, y = table
     space = {"learning_rate": [0.001, 0.01, 0.1], "n_units": [4, 9, 16]}
     network = plain_classifier(max_epochs=3, random_state=0)
     common = {"cv": 3, "random_state": 0, "scoring": "accuracy"}
     assert_same_search(RandomizedSearchCV(network, space, n_iter=5, **common), X, y)
-    halving = HalvingRandomSearchCV(
-        network, space, resource="max_epochs", max_resources=9, **common
-    )
-    assert_same_search(halving, X, y)
-
-
-def test_bayesian_search(table, rounds):
-    """Several points of BayesSearchCV train together, and score as alone."""
-    skopt = pytest.importorskip("skopt")
-    X, y = table
-    search = skopt.BayesSearchCV(
-        plain_classifier(**SMALL),
-        {"learning_rate": (1e-3, 1e-1, "log-uniform")},
-        n_iter=4,
-        n_points=2,
-        n_jobs=-1,
-        cv=3,
-        random_state=0,
-        refit=False,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert_same_search(search, X, y)
-    # Alone n_jobs=-1 would start processes: there, rounds are not seen.
-    assert rounds == [6, 6]
 
 
 def test_cross_validation(table, rounds):
