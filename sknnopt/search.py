@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from sknnopt._best_models import best_models, ensemble_of_best
+from sknnopt._surrogate import parameter_importance, partial_dependence
+from sknnopt._trials import best_hyperparameters, trials_frame
 from sknnopt.activations import ACTIVATIONS
 from sknnopt.initializers import INITIALIZERS
 from sknnopt.optimizers import OPTIMIZERS
 from sknnopt.schedules import SCHEDULES
+
+__all__ = [
+    "PRESETS",
+    "best_hyperparameters",
+    "best_models",
+    "ensemble_of_best",
+    "parameter_importance",
+    "partial_dependence",
+    "space",
+    "trials_frame",
+]
 
 PRESETS = ("small", "standard", "regularization", "guide")
 #: Hidden layers up to which the preset ``"guide"`` gives each layer values of its own.
