@@ -158,6 +158,23 @@ def test_optuna_best_estimator_predicts(pruned, table):
     assert np.array_equal(pruned.predict(X), expected.predict(X))
 
 
+def test_folds_of_an_optuna_trial_gather(table, rounds):
+    """Without pruning, the folds of each trial train together."""
+    integration = pytest.importorskip("optuna_integration")
+    from optuna.distributions import FloatDistribution
+
+    with warnings.catch_warnings(), parallel_config(backend="sknnopt"):
+        warnings.simplefilter("ignore")
+        integration.OptunaSearchCV(
+            plain_classifier(n_units=4, max_epochs=2, random_state=0),
+            {"learning_rate": FloatDistribution(1e-3, 1e-1, log=True)},
+            cv=3,
+            n_trials=2,
+            refit=False,
+        ).fit(*table)
+    assert rounds == [3, 3]
+
+
 def test_optuna_cannot_prune_a_pipeline(table):
     """A pipeline has no ``partial_fit``, so Optuna refuses to prune it."""
     integration = pytest.importorskip("optuna_integration")
