@@ -221,9 +221,12 @@ class MLPSearchCV(BaseSearchCV):
         n_splits = int(twin.cv.get_n_splits(X, y, params.get("groups")))
         twin.estimator = with_memory(self.estimator, n_splits)
         twin._run = run = self._make_run(n_splits, X, y)
-        bar = candidate_bar(self.verbose, self.n_iter)
-        with closing(run), bar as run.bar, parallel_config(backend=_backend(run)):
-            BaseSearchCV.fit(twin, X, y, **params)
+        with closing(run), candidate_bar(self.verbose, self.n_iter) as run.bar:
+            run.context = parallel_config(backend=_backend(run))
+            try:
+                BaseSearchCV.fit(twin, X, y, **params)
+            finally:
+                run.context.unregister()
         del twin._run
         twin.curves_ = _curves(run.histories)
         if twin.estimator is not self.estimator and hasattr(twin, "best_estimator_"):
@@ -274,6 +277,9 @@ class MLPSearchCV(BaseSearchCV):
         }
 
     def _run_search(self, evaluate_candidates: Callable[..., Any]) -> None:
+        # The call of joblib's that fits the candidates has been made: other calls, of a
+        # sampler or of the refit, are none of the search's.
+        self._run.context.unregister()
         for candidates in self._run.rounds():
             evaluate_candidates(candidates)
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from joblib import parallel_config
 
 from sknnopt._progress import CandidateBar
 from sknnopt._rungs import Rungs
@@ -125,6 +124,8 @@ class SearchRun:
         self._best = np.nan
         #: Who shows how far the search is.
         self.bar: CandidateBar | None = None
+        #: Where joblib's calls go while the search makes its own.
+        self.context: Any = None
         self.candidates: list[Candidate] = []
         #: For each trained fit: candidate, fold, and the columns of its history.
         self.histories: list[tuple[int, int, dict[str, np.ndarray]]] = []
@@ -153,8 +154,7 @@ class SearchRun:
             yield self._begin([_restored(r, self.n_splits) for r in stored])
             self._tell()
         while (size := self._next_size()) > 0:
-            with _elsewhere():
-                proposals = self._sampler.ask(size)
+            proposals = self._sampler.ask(size)
             if not proposals:
                 return
             known = [c.proposal.params for c in self.candidates if c.is_stored]
@@ -171,14 +171,13 @@ class SearchRun:
 
     def _tell(self) -> None:
         """Let the sampler learn from the round."""
-        with _elsewhere():
-            for candidate in self.candidates[self._first :]:
-                self._sampler.tell(
-                    candidate.proposal,
-                    candidate.mean_score(self._metric),
-                    pruned=candidate.pruned_at is not None,
-                    curve=candidate.rungs,
-                )
+        for candidate in self.candidates[self._first :]:
+            self._sampler.tell(
+                candidate.proposal,
+                candidate.mean_score(self._metric),
+                pruned=candidate.pruned_at is not None,
+                curve=candidate.rungs,
+            )
 
     def _next_size(self) -> int:
         """Return how many candidates the next round may have."""
@@ -267,11 +266,6 @@ class SearchRun:
     def _place(self, number: int) -> tuple[int, int]:
         of_round, fold = divmod(number, self.n_splits)
         return self._first + of_round, fold
-
-
-def _elsewhere() -> Any:
-    """Return a context in which joblib's calls are not taken for fits of the search."""
-    return parallel_config(backend="sequential")
 
 
 def _record(candidate: Candidate) -> dict[str, Any]:

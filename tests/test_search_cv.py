@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from estimators import plain_classifier, plain_regressor
+from joblib import parallel_config
 from scipy.stats import loguniform
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
@@ -19,6 +20,7 @@ from sklearn.model_selection import (
     KFold,
     RandomizedSearchCV,
 )
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
@@ -206,6 +208,19 @@ def test_memory_of_the_user_stays(table, tmp_path):
     search = search_of(pipeline, space, n_iter=2).fit(*table)
     assert search.best_estimator_.memory == str(tmp_path)
     assert list(tmp_path.iterdir())
+
+
+def test_refit_in_tasks_of_its_own(table):
+    """A refit that calls joblib is no round of the search, pruned or not."""
+    model = OneVsRestClassifier(classifier(max_epochs=12, early_stopping=True))
+    space = {"estimator__learning_rate": [1e-4, 1e-1]}
+    settings = {"n_iter": 2, "pruning": "halving"}
+    with parallel_config(backend="sknnopt"):
+        search = search_of(model, space, **settings).fit(*table)
+    alone = clone(model).set_params(**search.best_params_).fit(*table)
+    np.testing.assert_array_equal(
+        search.predict_proba(table[0]), alone.predict_proba(table[0])
+    )
 
 
 # ------------------------------------------------------------------------ pruning

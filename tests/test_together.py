@@ -9,6 +9,7 @@ import pytest
 import torch
 from estimators import plain_classifier, plain_regressor
 from joblib import Parallel, delayed, parallel_config
+from pruning import Course, brackets_of, expected_pruning
 from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -23,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
+from sknnopt._rungs import RULES, Rungs
 from sknnopt.optimizers import OPTIMIZERS
 
 SMALL = {"hidden_layer_sizes": (7, 5), "max_epochs": 4, "random_state": 0}
@@ -110,6 +112,108 @@ def test_random_search(table):
     network = plain_classifier(max_epochs=3, random_state=0)
     common = {"cv": 3, "random_state": 0, "scoring": "accuracy"}
     assert_same_search(RandomizedSearchCV(network, space, n_iter=5, **common), X, y)
+
+
+def courses_of(search, X, y):
+    """Return the courses of the fits of a search that prunes none."""
+    own = clone(search).set_params(scoring=_fitted, refit=False, error_score="raise")
+    results = own.fit(X, y).cv_results_
+    scores = np.stack([results[f"split{i}_test_score"] for i in range(search.cv)])
+    fits = [_MODELS.pop(score) for score in scores.T.ravel()]
+    return {
+        number: Course(
+            np.minimum.accumulate(fit.history_["valid_loss"]).tolist(), fit.max_epochs
+        )
+        for number, fit in enumerate(fits)
+    }
+
+
+_MODELS = {}
+
+
+def _fitted(model, X, y):
+    """Keep a model, and return by which number it is found again."""
+    number = float(len(_MODELS))
+    _MODELS[number] = model
+    return number
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("width", [256, 10])
+def test_pruned_search(table, width, rule):
+    """The candidates that are left score as without pruning, the others as cut off."""
+    X, y = table
+    space = {
+        "learning_rate": [1e-4, 1e-3, 1e-2, 1e-1],
+        "n_units": [4, 9],
+        "activation": ["relu", "tanh"],
+    }
+    network = plain_classifier(
+        max_epochs=18, random_state=0, early_stopping=True, n_iter_no_change=4
+    )
+    search = RandomizedSearchCV(
+        network, space, n_iter=14, cv=3, random_state=0, scoring="neg_log_loss"
+    )
+    whole = clone(search).fit(X, y).cv_results_
+    rungs = Rungs(3, rule=rule, min_epochs=2)
+    with parallel_config(backend="sknnopt", width=width, rungs=rungs):
+        pruned = clone(search).fit(X, y)
+    n_at_a_time = min(width, 42)
+    numbers = [list(range(42))[i : i + n_at_a_time] for i in range(0, 42, n_at_a_time)]
+    brackets = brackets_of(2, 3, 14) if rule == "hyperband" else None
+    expected = expected_pruning(
+        courses_of(search, X, y), 3, min_epochs=2, gatherings=numbers, brackets=brackets
+    )
+    assert rungs.pruned == expected
+    assert expected
+    assert set(rungs.curves) >= set(expected)
+    is_whole = [candidate not in expected for candidate in range(14)]
+    for split in range(3):
+        scores = (r[f"split{split}_test_score"] for r in (whole, pruned.cv_results_))
+        assert np.equal(*scores)[is_whole].all()
+    for candidate, epoch in expected.items():
+        cut = clone(search.estimator).set_params(
+            **whole["params"][candidate], max_epochs=epoch, early_stopping=False
+        )
+        models = clone(search).set_params(
+            scoring=lambda model, X, y: model.best_epoch_ == model.n_iter_,
+        )
+        assert cut.max_epochs < models.estimator.max_epochs
+
+
+def test_the_refit_is_not_pruned(table):
+    """A refit that gathers trains whole, whatever left in its search."""
+    X, y = table
+    network = plain_classifier(max_epochs=12, random_state=0, early_stopping=True)
+    search = GridSearchCV(
+        OneVsRestClassifier(network),
+        {"estimator__learning_rate": [1e-5, 1e-1]},
+        cv=2,
+    )
+    whole = clone(search).fit(X, y)
+    rungs = Rungs(2, reduction_factor=2, min_epochs=6)
+    with parallel_config(backend="sknnopt", rungs=rungs):
+        pruned = clone(search).fit(X, y)
+    assert rungs.pruned == {0: 6}
+    assert pruned.best_index_ == whole.best_index_ == 1
+    expected = whole.best_estimator_.predict_proba(X)
+    assert np.array_equal(pruned.best_estimator_.predict_proba(X), expected)
+
+
+def test_pruning_needs_a_validation_loss(table):
+    """Candidates without one fail with an error that says what gives one."""
+    X, y = table
+    search = GridSearchCV(
+        plain_classifier(**SMALL, early_stopping=False),
+        {"learning_rate": [0.01, 0.1]},
+        cv=2,
+        error_score="raise",
+    )
+    with (
+        parallel_config(backend="sknnopt", rungs=Rungs(2)),
+        pytest.raises(ValueError, match="early_stopping=True gives one"),
+    ):
+        search.fit(X, y)
 
 
 def test_cross_validation(table, rounds):
