@@ -13,6 +13,7 @@ from pruning import Course, brackets_of, expected_pruning
 from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     RandomizedSearchCV,
@@ -25,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
 from sknnopt._rungs import RULES, Rungs
+from sknnopt._tasks import ordinal
 from sknnopt.optimizers import OPTIMIZERS
 
 SMALL = {"hidden_layer_sizes": (7, 5), "max_epochs": 4, "random_state": 0}
@@ -114,90 +116,82 @@ def test_random_search(table):
     assert_same_search(RandomizedSearchCV(network, space, n_iter=5, **common), X, y)
 
 
-def courses_of(search, X, y):
-    """Return the courses of the fits of a search that prunes none."""
-    own = clone(search).set_params(scoring=_fitted, refit=False, error_score="raise")
-    results = own.fit(X, y).cv_results_
-    scores = np.stack([results[f"split{i}_test_score"] for i in range(search.cv)])
-    fits = [_MODELS.pop(score) for score in scores.T.ravel()]
-    return {
-        number: Course(
-            np.minimum.accumulate(fit.history_["valid_loss"]).tolist(), fit.max_epochs
-        )
-        for number, fit in enumerate(fits)
-    }
+def scoring_that_keeps(models):
+    """Return a scorer that puts the model of each fit of a search into a dict."""
 
+    def score(model, X, y):
+        number = ordinal()
+        models[len(models) if number is None else number] = model
+        return get_scorer("neg_log_loss")(model, X, y)
 
-_MODELS = {}
-
-
-def _fitted(model, X, y):
-    """Keep a model, and return by which number it is found again."""
-    number = float(len(_MODELS))
-    _MODELS[number] = model
-    return number
+    return score
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("width", [256, 10])
 def test_pruned_search(table, width, rule):
-    """The candidates that are left score as without pruning, the others as cut off."""
-    X, y = table
+    """Those that stay have all as without pruning, the others all up to their rung."""
+    network = plain_classifier(
+        max_epochs=18, random_state=0, early_stopping=True, n_iter_no_change=4
+    )
     space = {
         "learning_rate": [1e-4, 1e-3, 1e-2, 1e-1],
         "n_units": [4, 9],
         "activation": ["relu", "tanh"],
     }
-    network = plain_classifier(
-        max_epochs=18, random_state=0, early_stopping=True, n_iter_no_change=4
-    )
     search = RandomizedSearchCV(
-        network, space, n_iter=14, cv=3, random_state=0, scoring="neg_log_loss"
+        network, space, n_iter=14, cv=3, random_state=0, refit=False
     )
-    whole = clone(search).fit(X, y).cv_results_
+    whole, found = {}, {}
+    scores = search.set_params(scoring=scoring_that_keeps(whole)).fit(*table)
+    scores = scores.cv_results_
+    courses = {
+        number: Course(np.minimum.accumulate(model.history_["valid_loss"]).tolist(), 18)
+        for number, model in whole.items()
+    }
     rungs = Rungs(3, rule=rule, min_epochs=2)
     with parallel_config(backend="sknnopt", width=width, rungs=rungs):
-        pruned = clone(search).fit(X, y)
-    n_at_a_time = min(width, 42)
-    numbers = [list(range(42))[i : i + n_at_a_time] for i in range(0, 42, n_at_a_time)]
-    brackets = brackets_of(2, 3, 14) if rule == "hyperband" else None
+        search.set_params(scoring=scoring_that_keeps(found)).fit(*table)
     expected = expected_pruning(
-        courses_of(search, X, y), 3, min_epochs=2, gatherings=numbers, brackets=brackets
+        courses,
+        3,
+        min_epochs=2,
+        gatherings=[range(i, min(i + width, 42)) for i in range(0, 42, width)],
+        brackets=brackets_of(2, 3, 14) if rule == "hyperband" else None,
     )
     assert rungs.pruned == expected
-    assert expected
-    assert set(rungs.curves) >= set(expected)
-    is_whole = [candidate not in expected for candidate in range(14)]
-    for split in range(3):
-        scores = (r[f"split{split}_test_score"] for r in (whole, pruned.cv_results_))
-        assert np.equal(*scores)[is_whole].all()
-    for candidate, epoch in expected.items():
-        cut = clone(search.estimator).set_params(
-            **whole["params"][candidate], max_epochs=epoch, early_stopping=False
-        )
-        models = clone(search).set_params(
-            scoring=lambda model, X, y: model.best_epoch_ == model.n_iter_,
-        )
-        assert cut.max_epochs < models.estimator.max_epochs
+    assert set(expected.values()) == {2, 6}
+    for number, model in whole.items():
+        candidate, fold = divmod(number, 3)
+        epoch = expected.get(candidate, 18)
+        history = model.history_.query("epoch <= @epoch")
+        assert found[number].history_.equals(history)
+        if len(history) == len(model.history_):
+            name = f"split{fold}_test_score"
+            assert search.cv_results_[name][candidate] == scores[name][candidate]
+        else:
+            assert found[number].best_epoch_ == found[number].n_iter_ == epoch
 
 
 def test_the_refit_is_not_pruned(table):
-    """A refit that gathers trains whole, whatever left in its search."""
+    """A refit that gathers trains whole, even of a candidate that left the search."""
     X, y = table
-    network = plain_classifier(max_epochs=12, random_state=0, early_stopping=True)
+    model = OneVsRestClassifier(
+        plain_classifier(max_epochs=12, random_state=0, early_stopping=True)
+    )
+    rungs = Rungs(2, reduction_factor=2, min_epochs=6)
     search = GridSearchCV(
-        OneVsRestClassifier(network),
+        model,
         {"estimator__learning_rate": [1e-5, 1e-1]},
         cv=2,
+        refit=lambda results: next(iter(rungs.pruned)),
     )
-    whole = clone(search).fit(X, y)
-    rungs = Rungs(2, reduction_factor=2, min_epochs=6)
     with parallel_config(backend="sknnopt", rungs=rungs):
-        pruned = clone(search).fit(X, y)
-    assert rungs.pruned == {0: 6}
-    assert pruned.best_index_ == whole.best_index_ == 1
-    expected = whole.best_estimator_.predict_proba(X)
-    assert np.array_equal(pruned.best_estimator_.predict_proba(X), expected)
+        search.fit(X, y)
+    assert len(rungs.pruned) == 1
+    expected = clone(model).set_params(**search.best_params_).fit(X, y)
+    found = search.best_estimator_.predict_proba(X)
+    assert np.array_equal(found, expected.predict_proba(X))
 
 
 def test_pruning_needs_a_validation_loss(table):
