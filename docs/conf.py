@@ -45,6 +45,7 @@ _LEAVES = (
     "quickstart",
     "tables",
     "conduct",
+    "search_results",
     "options",
     "glossary",
     "changelog",
