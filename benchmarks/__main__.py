@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks import normalization, quality, scale, search, speed
+from benchmarks import normalization, quality, scale, search, search_cost, speed
 from benchmarks._peers import PEERS
 from benchmarks._problems import SHAPES
 from benchmarks._settings import Settings
@@ -43,6 +43,10 @@ BENCHMARKS: dict[str, Benchmark] = {
         run=search.run,
         summary="Time of searches that train many networks, beside peers.",
     ),
+    "search_cost": Benchmark(
+        run=search_cost.run,
+        summary="Time that BayesSearchCV takes beside the fits, and options that help.",
+    ),
     "scale": Benchmark(
         run=scale.run,
         summary="Time and memory over rows, width and networks.",
@@ -60,7 +64,9 @@ _RESTRICTIONS: dict[str, list[str]] = {
     "shapes": [*(shape.name for shape in SHAPES), *_NETWORKS],
     "peers": list(dict.fromkeys([*PEERS, *METHODS])),
     "parts": list(
-        dict.fromkeys(speed.PARTS + search.PARTS + scale.PARTS + quality.PARTS)
+        dict.fromkeys(
+            speed.PARTS + search.PARTS + search_cost.PARTS + scale.PARTS + quality.PARTS
+        )
     ),
 }
 #: What is not all of them by default.

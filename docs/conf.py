@@ -44,6 +44,7 @@ _LEAVES = (
     "index",
     "quickstart",
     "tables",
+    "searches",
     "conduct",
     "search_results",
     "options",

@@ -104,7 +104,7 @@ def learning_curves(search: Any, trials: Trials, loss: str | None) -> pd.DataFra
 
 def _lines(search: Any, trials: Trials) -> pd.DataFrame:
     curves = getattr(search, "curves_", None)
-    if curves is not None:
+    if curves is not None and len(curves) > 0:
         return curves
     best = getattr(search, "best_estimator_", None)
     network = best[-1] if isinstance(best, Pipeline) else best

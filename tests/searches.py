@@ -6,7 +6,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+from estimators import plain_classifier
+from scipy.stats import loguniform
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sknnopt.search import MLPSearchCV
 
 
 def finished(params, scores, *, estimator=None, folds=None, **extra):
@@ -64,3 +70,18 @@ def with_curves(n_candidates=4, n_epochs=3, *, pruned=()):
     search = finished(params, np.arange(n_candidates), pruned=marks)
     search.curves_ = curves
     return search, curves
+
+
+def pruning_search(table, **options):
+    """Return a fitted search that prunes, over networks in a pipeline."""
+    network = plain_classifier(max_epochs=36, early_stopping=True, random_state=0)
+    model = Pipeline([("scale", StandardScaler()), ("mlp", network)])
+    space = {
+        "mlp__n_layers": [1, 2],
+        "mlp__n_units__1": [2, 3, 4],
+        "mlp__learning_rate": loguniform(1e-4, 1e-1),
+    }
+    search = MLPSearchCV(
+        model, space, n_iter=9, cv=2, pruning="halving", random_state=0, **options
+    )
+    return search.fit(*table)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from estimators import plain_classifier
-from searches import finished, learned, with_curves
+from searches import finished, learned, pruning_search, with_curves
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -242,6 +242,22 @@ def test_pruned_curves_end_with_a_cross() -> None:
     means = curves.groupby(["candidate", "epoch"])["valid_loss"].mean()
     expected = [[1, means[number, 1]] for number in (0, 2)]
     np.testing.assert_allclose(offsets(display.ends_), expected)
+
+
+def test_own_search_shows_every_candidate(
+    table: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """All curves of MLPSearchCV are there, and a cross for each pruned candidate."""
+    search = pruning_search(table)
+    display = SearchCurvesDisplay.from_search(search)
+    assert len(display.others_.get_segments()) == 8
+    pruned = search.cv_results_["pruned"]
+    assert len(offsets(display.ends_)) == pruned.sum() > 0
+    means = search.curves_.groupby(["candidate", "epoch"])["valid_loss"].mean()
+    first = means[search.best_index_].iloc[0]
+    np.testing.assert_allclose(display.best_.get_ydata()[0], first)
+    convergence = SearchConvergenceDisplay.from_search(search)
+    assert convergence.line_.get_ydata()[-1] == search.best_score_
 
 
 def test_training_loss_stands_in() -> None:

@@ -9,7 +9,7 @@ import pytest
 from estimators import plain_classifier, plain_regressor
 from gathering import FakeNet, Rounds
 from joblib import parallel_config
-from searches import finished
+from searches import finished, pruning_search
 from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.exceptions import NotFittedError
@@ -274,6 +274,23 @@ def test_pruned_and_failed_come_last() -> None:
     assert best_hyperparameters(search, 2) == [{"alpha": 3.0}, {"alpha": 0.0}]
     with pytest.raises(ValueError, match=r"'k' .* at most 2.*Got 3.*prune less"):
         best_hyperparameters(search, 3)
+
+
+def test_own_search_tells_what_it_knows(table: Table) -> None:
+    """Marks and ranks are those of MLPSearchCV, layers it lacks are missing."""
+    search = pruning_search(table)
+    frame, results = trials_frame(search), search.cv_results_
+    for name in ("pruned", "diverged", "n_epochs"):
+        np.testing.assert_array_equal(frame[name], results[name])
+    assert frame["rank"].tolist() == results["rank_test_score"].tolist()
+    shallow = frame["mlp__n_layers"] == 1
+    assert frame["mlp__n_units__1"].isna().tolist() == shallow.tolist()
+    k = int((~frame["pruned"]).sum())
+    assert 0 < k < 9
+    models = best_models(search, k, *table)
+    assert models[0] is search.best_estimator_
+    with pytest.raises(ValueError, match=f"at most {k}"):
+        best_hyperparameters(search, k + 1)
 
 
 @pytest.mark.parametrize("resource", ["n_samples", "max_iter"])
