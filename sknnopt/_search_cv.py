@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from numbers import Integral, Real
@@ -220,7 +221,7 @@ class MLPSearchCV(BaseSearchCV):
         twin.cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         n_splits = int(twin.cv.get_n_splits(X, y, params.get("groups")))
         twin.estimator = with_memory(self.estimator, n_splits)
-        twin._run = run = self._make_run(n_splits, X, y)
+        twin._run = run = self._make_run(n_splits, (X, y, params))
         with closing(run), candidate_bar(self.verbose, self.n_iter) as run.bar:
             run.context = parallel_config(backend=_backend(run))
             try:
@@ -235,11 +236,14 @@ class MLPSearchCV(BaseSearchCV):
         self.__dict__ = twin.__dict__
         return self
 
-    def _make_run(self, n_splits: int, X: Any, y: Any) -> SearchRun:
+    def _make_run(self, n_splits: int, data: Any) -> SearchRun:
         space = self.param_distributions
+        sampler = SAMPLERS[self.sampler](
+            space, n_iter=int(self.n_iter), random_state=self.random_state
+        )
         study = None
         if self.study is not None:
-            settings = self._settings(n_splits, X, y)
+            settings = self._settings(n_splits, data)
             study = Study.open(self.study, space=space, settings=settings)
         width = WIDTH if self.n_jobs is None or self.n_jobs < 1 else self.n_jobs
         round_size = max(1, width // n_splits)
@@ -249,9 +253,6 @@ class MLPSearchCV(BaseSearchCV):
             int(self.n_iter),
             int(self.round_size or round_size),
             np.inf if self.max_seconds is None else float(self.max_seconds),
-        )
-        sampler = SAMPLERS[self.sampler](
-            space, n_iter=int(self.n_iter), random_state=self.random_state
         )
         return SearchRun(sampler, limits, n_splits, self.pruning, study, self._metric())
 
@@ -263,17 +264,17 @@ class MLPSearchCV(BaseSearchCV):
             return str(next(iter(self.scoring)))
         return None
 
-    def _settings(self, n_splits: int, X: Any, y: Any) -> dict[str, Any]:
+    def _settings(self, n_splits: int, data: Any) -> dict[str, Any]:
         """Describe the search, so that another is not taken for it."""
         return {
-            "estimator": repr(self.estimator.get_params()),
-            "scoring": repr(self.scoring),
-            "cv": repr(self.cv),
+            "estimator": _described(self.estimator.get_params()),
+            "scoring": _described(self.scoring),
+            "cv": _described(self.cv),
             "n_splits": n_splits,
             "sampler": self.sampler,
             "pruning": self.pruning,
             "train_score": bool(self.return_train_score),
-            "data": joblib.hash((X, y)),
+            "data": joblib.hash(data),
         }
 
     def _run_search(self, evaluate_candidates: Callable[..., Any]) -> None:
@@ -306,6 +307,11 @@ class MLPSearchCV(BaseSearchCV):
                 np.int32
             )
         return results
+
+
+def _described(value: Any) -> str:
+    """Return a text that is the same in another process: without addresses."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _backend(run: SearchRun) -> Any:
