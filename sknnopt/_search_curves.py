@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from sknnopt._candidates import Trials
 from sknnopt._parameters import MLPParameters
-from sknnopt._trials import Trials
 
 _LOSSES = {"valid": "valid_loss", "train": "train_loss"}
 
@@ -104,7 +104,7 @@ def learning_curves(search: Any, trials: Trials, loss: str | None) -> pd.DataFra
 
 def _lines(search: Any, trials: Trials) -> pd.DataFrame:
     curves = getattr(search, "curves_", None)
-    if curves is not None:
+    if curves is not None and len(curves) > 0:
         return curves
     best = getattr(search, "best_estimator_", None)
     network = best[-1] if isinstance(best, Pipeline) else best
