@@ -223,7 +223,7 @@ class MLPSearchCV(BaseSearchCV):
         twin.estimator = with_memory(self.estimator, n_splits)
         twin._run = run = self._make_run(n_splits, (X, y, params))
         with closing(run), candidate_bar(self.verbose, self.n_iter) as run.bar:
-            run.context = parallel_config(backend=_backend(run))
+            run.context = parallel_config(backend=_backend(run), n_jobs=-1)
             try:
                 BaseSearchCV.fit(twin, X, y, **params)
             finally:

@@ -24,6 +24,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
+from sknnopt import _search_backend
 from sknnopt.search import MLPSearchCV
 
 SPACE = {"learning_rate": loguniform(1e-3, 1e-1), "n_units": [2, 3, 5]}
@@ -137,6 +138,24 @@ def test_rounds_change_nothing(table):
     parts = search_of(classifier(), n_iter=5, round_size=2, n_jobs=1).fit(*table)
     assert whole.cv_results_["params"] == parts.cv_results_["params"]
     assert_same_scores(whole, parts)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"), [({}, [12]), ({"n_jobs": 3}, [3] * 4)]
+)
+def test_fits_of_a_round_train_together(table, monkeypatch, settings, expected):
+    """All fits of a round meet, or as many as are held; what is around is not asked."""
+    sizes = []
+    train = _search_backend.Training.__call__
+
+    def counted(training, payloads, is_cancelled):
+        sizes.append(len(payloads))
+        return train(training, payloads, is_cancelled)
+
+    monkeypatch.setattr(_search_backend.Training, "__call__", counted)
+    with parallel_config(n_jobs=1):
+        search_of(classifier(), round_size=4, refit=False, **settings).fit(*table)
+    assert sizes == expected
 
 
 @pytest.mark.parametrize("refit", ["roc_auc", False, lambda results: 2])
