@@ -4,6 +4,9 @@ Where fits are pruned, all parts of a gathering advance to a rung, the worst can
 leave, and the others go on from the very state that they had. So all parts are held at
 a time, from the first rung on until each has ended: more memory than parts that train
 one after another, and that is the price.
+
+The time in which others advance counts for a fit's ``max_seconds``, as does the time
+that the others of its batch take.
 """
 
 from __future__ import annotations
