@@ -46,6 +46,7 @@ _LEAVES = (
     "tables",
     "searches",
     "conduct",
+    "search_results",
     "options",
     "glossary",
     "changelog",

@@ -9,7 +9,10 @@ from joblib import Parallel, delayed, parallel_config
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.ensemble import VotingClassifier, VotingRegressor
 
-from sknnopt._trials import Trials, read_trials
+from sknnopt._candidates import Trials, read_trials
+
+#: The whole width of the backend, whatever number of jobs the caller's context has.
+_TOGETHER = {"backend": "sknnopt", "n_jobs": -1}
 
 
 def best_models(
@@ -84,11 +87,9 @@ def best_models(
             f"{len(new)} of the {k} models are not fitted yet. Got X=None. Give what "
             "the search was fitted on."
         )
-    with parallel_config(backend="sknnopt"):
-        fitted = Parallel()(delayed(_fit)(model, X, y, fit_params) for model in new)
-    # A backend of processes would have fitted copies.
-    replaced = iter(fitted)
-    return [model if model is own else next(replaced) for model in models]
+    with parallel_config(**_TOGETHER):
+        Parallel()(delayed(model.fit)(X, y, **fit_params) for model in new)
+    return models
 
 
 def ensemble_of_best(
@@ -165,7 +166,7 @@ def ensemble_of_best(
             f"regressor. Got one over a {type(search.estimator).__name__} instead, "
             "which has nothing to vote on: see best_models."
         )
-    with parallel_config(backend="sknnopt"):
+    with parallel_config(**_TOGETHER):
         return ensemble.fit(X, y, **fit_params)
 
 
@@ -173,7 +174,3 @@ def _model(search: Any, trials: Trials, row: int) -> Any:
     """Return a model that is not fitted, with a candidate's parameters."""
     params = clone(trials.params[row], safe=False)
     return clone(search.estimator).set_params(**params)
-
-
-def _fit(model: Any, X: Any, y: Any, fit_params: dict[str, Any]) -> Any:
-    return model.fit(X, y, **fit_params)

@@ -64,41 +64,74 @@ def blue_on(ax: Any) -> str:
     return BLUE if luminance > 0.5 else SKY
 
 
-def hide_outliers(ax: Any, values: np.ndarray, *, below: bool) -> None:
-    """Leave values far from all others out of view, and say how many.
+def hide_outliers(
+    ax: Any, values: Any, extents: Any = None, *, below: bool = True, along: str = "y"
+) -> None:
+    """Leave what is far from all else out of view, and say how many are.
 
     Parameters
     ----------
     ax : Axes
-        What shows the values along its y-axis.
-    values : ndarray
-        What is shown.
-    below : bool
+        What shows the values.
+    values : array-like of shape (n_items,)
+        One value for each item that is shown.
+    extents : array-like of shape (n_items, 2) or None, default=None
+        Least and greatest that an item shows; None: its value.
+    below : bool, default=True
         Whether outliers are looked for below the others, or above.
+    along : {"x", "y"}, default="y"
+        The axis of the values.
     """
-    values = values[np.isfinite(values)] * (1 if below else -1)
-    if len(values) == 0:
+    sign = 1 if below else -1
+    values = sign * np.asarray(values, dtype=float)
+    extents = np.stack([sign * values] * 2, axis=1) if extents is None else extents
+    finite = np.isfinite(values)
+    if not finite.any():
         return
-    low, high = np.quantile(values, [0.25, 0.75])
-    shown = values[values >= low - 3 * (high - low)]
-    if high == low or len(shown) == len(values):
+    low, high = np.quantile(values[finite], [0.25, 0.75])
+    shown = values >= low - 3 * (high - low)
+    n_hidden = int(np.sum(finite & ~shown))
+    if high == low or n_hidden == 0:
         return
-    ends = np.array([shown.min(), values.max()]) * (1 if below else -1)
+    ends = np.asarray(extents)[shown]
     margin = 0.05 * np.ptp(ends)
-    ax.set_ylim(ends.min() - margin, ends.max() + margin)
-    where = "below" if below else "above"
+    ax.set(**{f"{along}lim": (ends.min() - margin, ends.max() + margin)})
     ax.annotate(
-        f"{len(values) - len(shown)} {where}",
-        (0.02, 0.02 if below else 0.98),
+        f"{n_hidden} {'below' if below else 'above'}",
+        (0, 0 if below else 1),
+        xytext=(-4, -18 if below else 4),
         xycoords="axes fraction",
-        va="bottom" if below else "top",
+        textcoords="offset points",
+        ha="right",
+        va="top" if below else "bottom",
         fontsize="small",
         color=GRAY,
     )
 
 
+def legend_above(ax: Any) -> None:
+    """Put a legend in one line above axes, where it covers nothing.
+
+    Parameters
+    ----------
+    ax : Axes
+        With labeled artists.
+    """
+    ax.legend(
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        borderaxespad=0.2,
+        columnspacing=1,
+        fontsize="small",
+        frameon=False,
+        handlelength=1.2,
+        handletextpad=0.4,
+        ncols=4,
+    )
+
+
 def spread_labels(figure: Any, rows: Sequence[Sequence[Any]]) -> None:
-    """Move labels that would overlap in their row to a second line, or hide them.
+    """Move labels that would overlap in their row to further lines, or hide them.
 
     Parameters
     ----------
@@ -109,23 +142,21 @@ def spread_labels(figure: Any, rows: Sequence[Sequence[Any]]) -> None:
     """
     figure.draw_without_rendering()
     for labels in rows:
-        ends = [-np.inf, -np.inf]
+        ends = [-np.inf] * 3
         # The ends of an axis say most: they keep their places in the first line.
         limit = labels[-1].get_window_extent().x0 if labels else np.inf
         for label in labels:
             box = label.get_window_extent()
             gap = 0.4 * box.height
-            last = label is labels[-1]
-            fits = [box.x0 > end + gap for end in ends]
-            if fits[0] and (last or box.x1 + gap < limit):
-                line = 0
-            elif fits[1]:
-                line = 1
-                label.xyann = (0, label.xyann[1] - label.get_fontsize())
-            else:
+            lines = [i for i, end in enumerate(ends) if box.x0 > end + gap]
+            if label is not labels[-1] and box.x1 + gap > limit:
+                lines = [line for line in lines if line > 0]
+            if not lines:
                 label.set_visible(False)
                 continue
-            ends[line] = box.x1
+            x, y = label.xyann
+            label.xyann = (x, y - 1.3 * lines[0] * label.get_fontsize())
+            ends[lines[0]] = box.x1
 
 
 def tick_numbers(ax: Any, values: np.ndarray) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from sknnopt._candidates import read_trials, score_name
 from sknnopt._drawing import (
     GRAY,
     VERMILION,
@@ -15,11 +16,10 @@ from sknnopt._drawing import (
     short_names,
     spread_labels,
 )
-from sknnopt._scales import Axis
+from sknnopt._scales import Axis, scales_of
 from sknnopt._surrogate import (
     raise_outliers,
 )
-from sknnopt._trials import read_trials, score_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,8 @@ class ParallelCoordinatesDisplay:
     axes : sequence of Axis
         Name, scale and ticks of each row.
     positions : ndarray of shape (n_candidates, n_axes)
-        Where each candidate is on each axis, from 0 to 1; NaN: nowhere.
+        Where each candidate is on each axis, from 0 to 1; NaN: nowhere. The worst
+        candidate comes first.
     best : int
         The row of ``positions`` to stand out.
 
@@ -133,9 +134,19 @@ class ParallelCoordinatesDisplay:
         scores = raise_outliers(trials.score[rows]).tolist()
         axes = [Axis.of(score_name(search, trials.metric), scores, scale="linear")]
         places = [axes[0].places(scores)]
-        for name, short in zip(names, short_names(names), strict=True):
+        shown = {
+            name: [
+                params[name]
+                for params in map(trials.params.__getitem__, rows)
+                if name in params
+            ]
+            for name in names
+        }
+        shown = {name: values for name, values in shown.items() if values}
+        scales = scales_of(shown)
+        for name, short in zip(shown, short_names([*shown]), strict=True):
+            axes.append(Axis.of(short, shown[name], scales[name]))
             values = [trials.params[row].get(name, Axis.MISSING) for row in rows]
-            axes.append(Axis.of(short, [v for v in values if v is not Axis.MISSING]))
             places.append(axes[-1].places(values))
         return cls(axes, np.column_stack(places), len(rows) - 1).plot(ax)
 
@@ -192,8 +203,8 @@ class ParallelCoordinatesDisplay:
         rows = np.arange(len(self.positions)) != self.best
         places = self.positions[rows]
         colors = np.tile(to_rgba(blue_on(self.ax_)), (len(places), 1))
-        # The better half of the range carries most of the ink.
-        colors[:, 3] = 0.08 + 0.72 * places[:, 0] ** 2
+        # The better half carries most of the ink.
+        colors[:, 3] = 0.06 + 0.74 * np.linspace(0, 1, len(places)) ** 3
         tall = np.broadcast_to(heights, places.shape)
         paths = np.stack([places, tall], axis=-1)
         self.lines_: LineCollection = LineCollection(
@@ -219,6 +230,12 @@ class ParallelCoordinatesDisplay:
                 ha=sides.get(place, "center"),
                 va="top",
                 fontsize="x-small",
+                bbox={
+                    "boxstyle": "square,pad=0.1",
+                    "facecolor": self.ax_.get_facecolor(),
+                    "edgecolor": "none",
+                    "alpha": 0.75,
+                },
             )
             for place, label in axis.ticks
         ]

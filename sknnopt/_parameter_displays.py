@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from sknnopt._candidates import read_trials, score_name
 from sknnopt._drawing import (
     GRAY,
     blue_on,
@@ -20,7 +21,6 @@ from sknnopt._surrogate import (
     parameter_importance,
     partial_dependence,
 )
-from sknnopt._trials import read_trials, score_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -139,7 +139,7 @@ class ParameterImportanceDisplay:
             xerr=self.importance["spread"][:n_parameters],
             height=0.6,
             color=blue_on(ax),
-            ecolor=GRAY,
+            ecolor=ax.xaxis.label.get_color(),
         )
         ax.axvline(0, color=GRAY, linewidth=0.8)
         ax.set_yticks(heights, names, fontsize="small")
@@ -311,9 +311,9 @@ class ParameterEffectDisplay:
         (self.line_,) = ax.plot(value, mean, color=color)
         ax.set_xscale(self.scale)
         tick_numbers(ax, value)
-        ax.set_xlabel(self.parameter)
+        ax.set_xlabel(short_names([self.parameter])[0])
         ax.set_ylabel(self.score_name)
-        hide_outliers(ax, np.asarray(self.tried[1], dtype=float), below=True)
+        hide_outliers(ax, self.tried[1])
 
     def _plot_categories(self) -> None:
         ax, color = self.ax_, blue_on(self.ax_)
@@ -336,7 +336,8 @@ class ParameterEffectDisplay:
         ax.set_ylim(len(labels) - 0.5, -0.5)
         ax.locator_params(axis="x", nbins=4)
         ax.set_xlabel(self.score_name)
-        ax.set_ylabel(self.parameter)
+        ax.set_ylabel(short_names([self.parameter])[0])
+        hide_outliers(ax, scores, along="x")
 
     def _scatter(self, x: Any, y: Any) -> PathCollection:
         return self.ax_.scatter(x, y, s=10, color=GRAY, alpha=0.5, linewidths=0)

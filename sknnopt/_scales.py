@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -128,6 +128,30 @@ def scale_of(values: Sequence[Any]) -> str:
     return "log" if nearer or high >= 1000 * low else "linear"
 
 
+def scales_of(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+    """Return the scale of each parameter, the same for all layers of one.
+
+    Parameters
+    ----------
+    columns : mapping of str to sequence
+        Values by parameter.
+
+    Returns
+    -------
+    dict of str to {"linear", "log", "category"}
+        What :func:`scale_of` finds for the values of all layers together.
+    """
+    together: dict[str, list[Any]] = {}
+    for name, values in columns.items():
+        together.setdefault(_without_layer(name), []).extend(values)
+    scales = {name: scale_of(values) for name, values in together.items()}
+    return {name: scales[_without_layer(name)] for name in columns}
+
+
+def _without_layer(name: str) -> str:
+    return name.rstrip("0123456789") if "__" in name else name
+
+
 def label_of(value: Any) -> str:
     """Return a short text for a value.
 
@@ -149,7 +173,7 @@ def label_of(value: Any) -> str:
 
 
 def distinct(values: Sequence[Any]) -> list[Any]:
-    """Return values once each, numbers in order before all else by its label.
+    """Return values once each, numbers in order, then all else by its label.
 
     Parameters
     ----------
@@ -159,12 +183,11 @@ def distinct(values: Sequence[Any]) -> list[Any]:
     Returns
     -------
     list
-        The first of each that are written alike.
+        Numbers, and of all else the first of those that are written alike.
     """
-    first = {label_of(value): value for value in reversed(values)}
-    numbers = sorted(value for value in first.values() if is_number(value))
-    others = sorted(label for label, value in first.items() if not is_number(value))
-    return [*numbers, *(first[label] for label in others)]
+    numbers = sorted({value for value in values if is_number(value)})
+    others = {label_of(v): v for v in reversed(values) if not is_number(v)}
+    return [*numbers, *(others[label] for label in sorted(others))]
 
 
 def is_number(value: Any) -> bool:

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from sknnopt._candidates import Trials
 from sknnopt._parameters import MLPParameters
-from sknnopt._trials import Trials
 
 _LOSSES = {"valid": "valid_loss", "train": "train_loss"}
 

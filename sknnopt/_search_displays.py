@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from sknnopt._drawing import GRAY, VERMILION, blue_on, hide_outliers, new_axes
+from sknnopt._candidates import read_trials, score_name
+from sknnopt._drawing import (
+    GRAY,
+    VERMILION,
+    blue_on,
+    hide_outliers,
+    legend_above,
+    new_axes,
+)
 from sknnopt._search_curves import best_so_far, fit_seconds, learning_curves
-from sknnopt._trials import read_trials, score_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -173,8 +180,8 @@ class SearchConvergenceDisplay:
         ax.set_ylabel(self.score_name)
         if x == "candidate":
             ax.locator_params(axis="x", integer=True)
-        hide_outliers(ax, self.score, below=True)
-        ax.legend(loc="lower right", fontsize="small")
+        hide_outliers(ax, self.score)
+        legend_above(ax)
         return self
 
     def _scatter(self, x: Any, rows: np.ndarray, name: str) -> PathCollection:
@@ -230,7 +237,7 @@ class SearchCurvesDisplay:
     >>> search = GridSearchCV(model, {"n_units": [2, 8, 16]}, cv=2).fit(X, y)
     >>> display = SearchCurvesDisplay.from_search(search)
     >>> display.best_.get_xdata().tolist()
-    [1, 2, 3]
+    [1.0, 2.0, 3.0]
     """
 
     def __init__(
@@ -326,13 +333,15 @@ class SearchCurvesDisplay:
             *paths.get(self.best, np.empty((0, 2))).T,
             color=VERMILION,
             linewidth=2,
-            label=f"best (candidate {self.best})",
+            label=f"best, no. {self.best}",
         )
         ax.set_xlabel("Epoch")
         ax.set_ylabel(self.loss_name)
         ax.locator_params(axis="x", integer=True)
-        hide_outliers(ax, self.curves["loss"], below=False)
-        ax.legend(loc="upper right", fontsize="small")
+        losses = [path[:, 1] for path in paths.values()]
+        ranges = np.array([[loss.min(), loss.max()] for loss in losses])
+        hide_outliers(ax, [loss[-1] for loss in losses], ranges, below=False)
+        legend_above(ax)
         return self
 
     def _path(self, number: Any) -> np.ndarray:

@@ -12,8 +12,8 @@ import pandas as pd
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.model_selection import RepeatedKFold
 
-from sknnopt._scales import Axis, distinct, is_number, label_of, scale_of
-from sknnopt._trials import Trials, read_trials
+from sknnopt._candidates import Trials, read_trials
+from sknnopt._scales import Axis, distinct, is_number, label_of, scale_of, scales_of
 
 #: Candidates below which there is too little to learn from.
 MIN_CANDIDATES = 10
@@ -200,7 +200,7 @@ def partial_dependence(
     >>> search = GridSearchCV(Ridge(), grid, cv=3).fit(X, y)
     >>> effect = partial_dependence(search, "alpha")
     >>> effect["value"].tolist()
-    [0.1, 1, 10, 100, 1000]
+    [0.1, 1.0, 10.0, 100.0, 1000.0]
     >>> effect.attrs["scale"]
     'log'
     """
@@ -241,10 +241,7 @@ class _Coding:
     """
 
     values: tuple[Any, ...]
-
-    @property
-    def scale(self) -> str:
-        return scale_of(self.values)
+    scale: str
 
     @property
     def others(self) -> list[str]:
@@ -264,16 +261,15 @@ class _Coding:
 
     def grid(self) -> list[Any]:
         """Return the values to show."""
-        if self.scale == "category":
-            return distinct(self.values)
-        seen = sorted(set(self.values))
-        if len(seen) <= _N_GRID:
-            return seen
-        space = np.geomspace if self.scale == "log" else np.linspace
-        grid = space(seen[0], seen[-1], _N_GRID)
-        if all(isinstance(value, int) for value in seen):
-            return np.unique(np.round(grid).astype(int)).tolist()
-        return grid.tolist()
+        values = distinct(self.values)
+        numbers = sorted({value for value in self.values if is_number(value)})
+        if len(numbers) <= _N_GRID:
+            return values
+        space = np.geomspace if scale_of(numbers) == "log" else np.linspace
+        grid = space(numbers[0], numbers[-1], _N_GRID)
+        if all(isinstance(value, int) for value in numbers):
+            grid = np.unique(np.round(grid).astype(int))
+        return [*grid.tolist(), *(v for v in values if not is_number(v))]
 
 
 @dataclass(frozen=True)
@@ -298,17 +294,16 @@ class _Task:
             )
         params = [trials.params[row] for row in rows]
         names = [n for n in trials.names if any(n in candidate for candidate in params)]
-        columns = [
-            [candidate.get(name, Axis.MISSING) for candidate in params]
-            for name in names
+        known = {name: [p[name] for p in params if name in p] for name in names}
+        scales = scales_of(known)
+        codings = [_Coding(tuple(known[name]), scales[name]) for name in names]
+        blocks = [
+            coding.encode([candidate.get(name, Axis.MISSING) for candidate in params])
+            for name, coding in zip(names, codings, strict=True)
         ]
-        codings = [
-            _Coding(tuple(v for v in c if v is not Axis.MISSING)) for c in columns
-        ]
-        blocks = [k.encode(c) for k, c in zip(codings, columns, strict=True)]
         present = {
-            name: np.flatnonzero([value is not Axis.MISSING for value in column])
-            for name, column in zip(names, columns, strict=True)
+            name: np.flatnonzero([name in candidate for candidate in params])
+            for name in names
         }
         X, y = np.concatenate(blocks, axis=1), raise_outliers(trials.score[rows])
         return cls(names, codings, present, X, y, trials.metric)
