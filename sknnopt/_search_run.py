@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sknnopt._progress import CandidateBar
+from sknnopt._progress import CandidateBar, CandidateLines
 from sknnopt._rungs import Rungs
 from sknnopt._samplers import Proposal, Sampler
 from sknnopt._study import Study
@@ -123,7 +123,7 @@ class SearchRun:
         self._rungs: Rungs | None = None
         self._best = np.nan
         #: Who shows how far the search is.
-        self.bar: CandidateBar | None = None
+        self.bar: CandidateBar | CandidateLines | None = None
         #: Where joblib's calls go while the search makes its own.
         self.context: Any = None
         self.candidates: list[Candidate] = []
