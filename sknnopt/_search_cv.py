@@ -82,7 +82,9 @@ class MLPSearchCV(BaseSearchCV):
     cv : int, splitter, iterable or None, default=None
         As in scikit-learn's searches.
     verbose : int, default=0
-        From 1 a progress bar shows the best score so far, where rich is installed.
+        From 1 a progress bar shows the best score so far; lines, where standard error
+        is no terminal or rich is not installed. Beyond 1, scikit-learn's lines of one
+        less.
     error_score : "raise" or number, default=np.nan
         Score of a fit that raised an error.
     return_train_score : bool, default=False
@@ -221,8 +223,12 @@ class MLPSearchCV(BaseSearchCV):
         twin.cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         n_splits = int(twin.cv.get_n_splits(X, y, params.get("groups")))
         twin.estimator = with_memory(self.estimator, n_splits)
+        # The bar says it already; two displays would write over each other.
+        twin.verbose = max(0, int(self.verbose) - 1)
         twin._run = run = self._make_run(n_splits, (X, y, params))
-        with closing(run), candidate_bar(self.verbose, self.n_iter) as run.bar:
+        # How many fit into a time is not known.
+        n_shown = None if self.max_seconds is not None else int(self.n_iter)
+        with closing(run), candidate_bar(self.verbose, n_shown) as run.bar:
             run.context = parallel_config(backend=_backend(run), n_jobs=-1)
             try:
                 BaseSearchCV.fit(twin, X, y, **params)
@@ -232,7 +238,7 @@ class MLPSearchCV(BaseSearchCV):
         twin.curves_ = _curves(run.histories)
         if twin.estimator is not self.estimator and hasattr(twin, "best_estimator_"):
             twin.best_estimator_.set_params(memory=None)
-        twin.estimator, twin.cv = self.estimator, self.cv
+        twin.estimator, twin.cv, twin.verbose = self.estimator, self.cv, self.verbose
         self.__dict__ = twin.__dict__
         return self
 

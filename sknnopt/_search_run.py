@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sknnopt._progress import CandidateBar
+from sknnopt._progress import CandidateBar, CandidateLines
 from sknnopt._rungs import Rungs
 from sknnopt._samplers import Proposal, Sampler
 from sknnopt._study import Study
@@ -123,7 +123,7 @@ class SearchRun:
         self._rungs: Rungs | None = None
         self._best = np.nan
         #: Who shows how far the search is.
-        self.bar: CandidateBar | None = None
+        self.bar: CandidateBar | CandidateLines | None = None
         #: Where joblib's calls go while the search makes its own.
         self.context: Any = None
         self.candidates: list[Candidate] = []
@@ -153,6 +153,7 @@ class SearchRun:
         if stored:
             yield self._begin([_restored(r, self.n_splits) for r in stored])
             self._tell()
+            self._show(*self.candidates)
         while (size := self._next_size()) > 0:
             proposals = self._sampler.ask(size)
             if not proposals:
@@ -256,9 +257,13 @@ class SearchRun:
                 state="failed" if is_failed else state,
                 curve=own.rungs,
             )
+        self._show(own)
+
+    def _show(self, *finished: Candidate) -> None:
+        """Show the best score so far, of these candidates or of those before."""
+        scores = [c.mean_score(self._metric) for c in finished if c.pruned_at is None]
         with self._lock:
-            if own.pruned_at is None:
-                self._best = float(np.fmax(self._best, score))
+            self._best = float(np.fmax.reduce([self._best, *scores]))
             if self.bar is not None:
                 n_done = sum(candidate.is_complete for candidate in self.candidates)
                 self.bar.show(n_done, self._best)

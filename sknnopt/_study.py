@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import threading
@@ -23,7 +24,9 @@ _PIECE = 16_000
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 #: Seconds for which a writer waits for others, such as a dashboard.
 _PATIENCE = 60
-_LONGEST_SHOWN = 120
+_LONGEST_SHOWN = 60
+#: Of long ones, what is shown before the difference.
+_BEFORE = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -299,7 +302,9 @@ def _agree(study: Any, settings: Mapping[str, Any], path: str) -> None:
     changed = [n for n in names if _shown(old.get(n)) != _shown(new.get(n))]
     if changed:
         told = "; ".join(
-            f"{name!r} was {_cut(old.get(name))} and is {_cut(new.get(name))} now"
+            "{!r} was {} and is {} now".format(
+                name, *_cut(old.get(name), new.get(name))
+            )
             for name in changed
         )
         raise ValueError(
@@ -312,9 +317,20 @@ def _shown(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _cut(value: Any) -> str:
-    text = _shown(value)
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
+def _cut(*values: Any) -> tuple[str, ...]:
+    """Return values as text, of long ones the part from a little before they differ."""
+    texts = [_shown(value) for value in values]
+    if max(map(len, texts)) <= _LONGEST_SHOWN:
+        return tuple(texts)
+    letters = zip(*texts, strict=False)
+    same = itertools.takewhile(lambda pair: len(set(pair)) == 1, letters)
+    start = max(0, sum(1 for _ in same) - _BEFORE)
+    return tuple(
+        ("..." if start else "")
+        + text[start : start + _LONGEST_SHOWN]
+        + ("..." if len(text) > start + _LONGEST_SHOWN else "")
+        for text in texts
+    )
 
 
 def _plain(value: Any) -> Any:

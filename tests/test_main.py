@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sknnopt.__main__ import main
+from sknnopt.__main__ import SEARCHES, SPACES, main
 from sknnopt.persistence import load
 
 pytest.importorskip("matplotlib")
@@ -53,7 +53,8 @@ def test_tune_writes_three_files(folder: Path) -> None:
     ]
     candidates = pd.read_csv(out / "candidates.csv")
     assert len(candidates) == 2
-    assert candidates["mean_accuracy"].is_monotonic_decreasing
+    assert candidates["mean_test_score"].is_monotonic_decreasing
+    assert candidates["rank"].is_monotonic_increasing
     network = load(out / "model.safetensors")[-1]
     best = candidates.iloc[0]
     assert network.optimizer == best["optimizer"]
@@ -74,7 +75,7 @@ def test_tune_prints_what_it_found(tmp_path: Path, capsys: Capture) -> None:
     for part in (
         "regression: the target has 60 distinct values",
         "Column 'note' was left out",
-        "Best of 2 candidates",
+        "Best of 2 candidates (number ",
         "learning_rate",
         "R², 2-fold",
         "sknnopt, tuned",
@@ -83,8 +84,7 @@ def test_tune_prints_what_it_found(tmp_path: Path, capsys: Capture) -> None:
         str(tmp_path / "out" / "model.safetensors"),
     ):
         assert part in out, part
-    assert "candidate 1/2  best R²" in err
-    assert "candidate 2/2  best R²" in err
+    assert "2/2 candidates  best score" in err
 
 
 def test_predict_equals_the_model(folder: Path, tmp_path: Path) -> None:
@@ -165,6 +165,7 @@ def assert_refused(arguments: list[str], pattern: str, capsys: Capture) -> None:
 
 
 TUNE = ["tune", "{folder}/flowers.csv", "--target", "kind"]
+GRID = [*TUNE, "--search", "grid"]
 MODEL = "{folder}/out/model.safetensors"
 
 
@@ -189,6 +190,16 @@ MODEL = "{folder}/out/model.safetensors"
         ([*TUNE, "--seed", "-1"], "--seed: must be a whole number from 0"),
         ([*TUNE, "--max-epochs", "0"], "--max-epochs: must be"),
         ([*TUNE, "--n-jobs", "0"], "--n-jobs: must be a whole number other than 0"),
+        ([*TUNE, "--search", "chance"], "--search: invalid choice: 'chance'"),
+        ([*TUNE, "--space", "large"], "--space: invalid choice: 'large'"),
+        ([*TUNE, "--pruning", "all"], "--pruning: invalid choice: 'all'"),
+        ([*TUNE, "--budget", "soon"], "--budget: must be a time .* got 'soon'"),
+        ([*TUNE, "--budget", "0s"], "--budget: must be a time greater than 0"),
+        ([*GRID, "--budget", "9s"], "--budget cannot bound a grid"),
+        ([*GRID, "--resume", "a.db"], "--resume cannot keep a grid"),
+        ([*GRID, "--pruning", "halving"], "--pruning halving cannot prune a grid"),
+        ([*GRID, "--space", "guide"], "--space guide is too large for a grid"),
+        ([*GRID, "--n-iter", "2"], "--n-iter 2 is too few for a grid"),
         ([*TUNE, "--depth", "3"], "unrecognized arguments: --depth 3"),
         ([*TUNE, "--output", "{folder}/flowers.csv/x"], "cannot write to --output"),
         (["predict", "none", "{folder}/flowers.csv"], "there is no file none"),
@@ -234,7 +245,7 @@ def test_interrupt_ends_with_one_line(
 ) -> None:
     """Ctrl-C during the search gives status 130, and nothing is written."""
 
-    def interrupt(*_: Any) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sknnopt._cli.tuning.tune", interrupt)
@@ -244,11 +255,136 @@ def test_interrupt_ends_with_one_line(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.fixture
+def study(tmp_path: Path) -> str:
+    """Return the name of a study that is not there yet."""
+    pytest.importorskip("optuna")
+    return str(tmp_path / "study.db")
+
+
+def command(folder: Path, tmp_path: Path, *options: str) -> list[str]:
+    """Return a quick command that tunes on the table."""
+    table = [str(folder / "flowers.csv"), "--target", "kind"]
+    return ["tune", *table, *QUICK, "--output", str(tmp_path / "out"), *options]
+
+
+def test_interrupt_says_how_to_go_on(
+    folder: Path,
+    tmp_path: Path,
+    study: str,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After Ctrl-C the same command goes on: no finished candidate is fitted again."""
+    from sknnopt._study import Study
+
+    add = Study.add
+
+    def interrupt(self: Study, *arguments: Any, **options: Any) -> None:
+        add(self, *arguments, **options)
+        raise KeyboardInterrupt
+
+    options = ["--resume", study, "--n-iter", "3", "--n-jobs", "2"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Study, "add", interrupt)
+        assert main(command(folder, tmp_path, *options)) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"interrupted; the same command with --resume {study} goes on where the "
+        "search was"
+    )
+    written: list[int] = []
+
+    def note(self: Study, number: int, *arguments: Any, **options: Any) -> None:
+        written.append(number)
+        add(self, number, *arguments, **options)
+
+    monkeypatch.setattr(Study, "add", note)
+    assert main(command(folder, tmp_path, *options)) == 0
+    assert len(written) == 2
+    assert len(pd.read_csv(tmp_path / "out" / "candidates.csv")) == 3
+
+
+def test_study_of_other_settings(
+    folder: Path, tmp_path: Path, study: str, capsys: Capture
+) -> None:
+    """Another option is refused in one line that names the study and the change."""
+    assert main(command(folder, tmp_path, "--resume", study)) == 0
+    capsys.readouterr()
+    others = ["--resume", study, "--search", "tpe"]
+    assert main(command(folder, tmp_path, *others)) == 2
+    err = capsys.readouterr().err
+    assert re.fullmatch(
+        r"error: The study in '.*study.db' was begun with other settings: "
+        r"'sampler' was \"random\" and is \"tpe\" now\. .*\n",
+        err,
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "pattern"),
+    [
+        (b"length,width\n1,2\n", "no SQLite database"),
+        (b"SQLite format 3\x00" + bytes(100), "--resume .*study.db: "),
+        (None, "no folder to be in"),
+    ],
+    ids=["text", "damaged", "folder"],
+)
+def test_file_that_is_no_study(
+    folder: Path,
+    tmp_path: Path,
+    study: str,
+    capsys: Capture,
+    content: bytes | None,
+    pattern: str,
+) -> None:
+    """A file that holds something else is left as it is, with one line."""
+    if content is None:
+        study = str(tmp_path / "none" / "study.db")
+    else:
+        Path(study).write_bytes(content)
+    assert main(command(folder, tmp_path, "--resume", study)) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert re.search(pattern, err), err
+    if content is not None:
+        assert Path(study).read_bytes() == content
+
+
+@pytest.mark.parametrize("options", [["--resume", "a.db"], ["--search", "tpe"]])
+def test_optuna_is_named_where_it_lacks(
+    folder: Path,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+) -> None:
+    """Without Optuna one line says how to install it."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "optuna"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.chdir(tmp_path)
+    assert main(command(folder, tmp_path, *options)) == 2
+    err = capsys.readouterr().err
+    assert re.fullmatch(r"error: .*needs Optuna.*sknnopt\[tune\].*\n", err), err
+
+
 def test_help_is_no_error(capsys: Capture) -> None:
     """Help lists the options with their defaults."""
     assert main(["tune", "--help"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "candidates to try (default: 20)" in out
+    assert "most candidates (default: 50, or what the budget allows)" in out
+    assert "folds of cross-validation (default: 5)" in out
+    assert "None" not in out
+
+
+def test_choices_are_those_that_there_are() -> None:
+    """Searches and spaces are named twice, and are the same."""
+    from sknnopt._samplers import SAMPLERS
+    from sknnopt.search import PRESETS
+
+    assert set(SEARCHES) == {*SAMPLERS, "grid"}
+    assert SPACES == PRESETS
 
 
 def test_module_runs_without_a_table(tmp_path: Path) -> None:

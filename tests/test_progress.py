@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import sys
 
+import numpy as np
 import pytest
 from skorch.callbacks import Callback
 from skorch.history import History
 
-from sknnopt._progress import progress_callbacks
+from sknnopt import _progress
+from sknnopt._progress import candidate_bar, progress_callbacks
 
 RICH = ("rich", "rich.console", "rich.progress")
 EPOCHS = [
@@ -120,3 +122,49 @@ def test_bar_ends_with_an_error(capsys):
         _ = 1 / 0
     assert callbacks[0].progress.finished is False
     assert not callbacks[0].progress.live.is_started
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Let time pass at will: the list's last number is the time."""
+    times = [100.0]
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: times[-1])
+    return times
+
+
+@pytest.mark.parametrize("n_candidates", [3, None])
+def test_lines_of_candidates(capsys, clock, n_candidates):
+    """Where standard error is no terminal there is a line a second, and the last."""
+    with candidate_bar(1, n_candidates) as bar:
+        bar.show(1, np.nan)
+        bar.show(2, 0.5)
+        clock.append(101.0)
+        bar.show(2, 0.75)
+        bar.show(3, 0.8)
+    of = "" if n_candidates is None else "/3"
+    assert capsys.readouterr().err.splitlines() == [
+        f"1{of} candidates",
+        f"2{of} candidates  best score 0.7500",
+        f"3{of} candidates  best score 0.8000",
+    ]
+
+
+def test_lines_without_candidates(without_rich, capsys):
+    """A search that ends before its first candidate, or is silent, prints nothing."""
+    with candidate_bar(1, 3):
+        pass
+    with candidate_bar(0, 3) as bar:
+        assert bar is None
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("n_candidates", [3, None])
+def test_bar_of_candidates(monkeypatch, capsys, n_candidates):
+    """On a terminal a bar counts candidates, also where it is not known how many."""
+    pytest.importorskip("rich")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with candidate_bar(1, n_candidates) as bar:
+        bar.show(2, 0.75)
+        (task,) = bar._progress.tasks
+    assert (task.completed, task.total) == (2, n_candidates)
+    assert task.description == "candidates  best score 0.7500"

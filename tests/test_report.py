@@ -1,26 +1,80 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from sknnopt._cli.figures import convergence_svg, history_svg, prediction_svg
+from sknnopt._cli import candidates
+from sknnopt._cli.figures import (
+    convergence_svg,
+    curves_svg,
+    history_svg,
+    importance_svg,
+    prediction_svg,
+)
+from sknnopt._cli.page import SCRIPT
 from sknnopt._cli.report import report_html
 from sknnopt._cli.results import (
-    Candidate,
     DataSummary,
     Measured,
     ModelScores,
+    SearchSummary,
     TuneResult,
 )
 
 pytest.importorskip("matplotlib")
 
 VOID = {"meta", "br", "path", "use", "rect"}
+
+
+def searched(**changes: object) -> SearchSummary:
+    """Return four candidates by hand: the second is the best, the third has left."""
+    trials = pd.DataFrame(
+        {
+            "candidate": range(4),
+            "l2": [0.125, 0.25, np.nan, 0.5],
+            "optimizer": pd.array(["adam", "sgd", "adam", pd.NA], dtype="string"),
+            "clip_norm": pd.Series([None, 1.0, 5.0, None], dtype="object"),
+            "n_units__1": pd.array([8, 16, None, 8], dtype="Int64"),
+            "mean_test_score": [0.6, 0.9, 0.7, 0.8],
+            "std_test_score": [0.01] * 4,
+            "rank": [3, 1, 4, 2],
+            "fit_time": [0.5, 0.25, 0.125, 1.0],
+            "pruned": [False, False, True, False],
+            "diverged": [0, 0, 0, 2],
+            "n_epochs": [20.0, 30.0, 6.0, 25.5],
+        }
+    )
+    curves = pd.DataFrame(
+        {"candidate": [0, 0, 1, 1, 2], "epoch": [1, 2, 1, 2, 1], "loss": 0.5}
+    )
+    importance = pd.DataFrame(
+        {
+            "parameter": ["l2", "optimizer"],
+            "importance": [0.5, 0.1],
+            "spread": [0.1, 0.2],
+        }
+    )
+    record = SearchSummary(
+        trials=trials,
+        parameters=("l2", "optimizer", "clip_norm", "n_units__1"),
+        best=1,
+        params={"l2": 0.25, "optimizer": "sgd", "clip_norm": 1.0, "n_units__1": 16},
+        best_so_far=np.array([0.6, 0.9, 0.9, 0.9]),
+        curves=curves,
+        curves_note="Curves of some.",
+        importance=importance,
+        importance_note="How important.",
+    )
+    return replace(record, **changes)
 
 
 def result(**changes: object) -> TuneResult:
@@ -37,10 +91,6 @@ def result(**changes: object) -> TuneResult:
         n_missing=3,
         classes={"oak": 9, "elm": 3},
         notes=("Column 'name' was left out.",),
-    )
-    candidates = tuple(
-        Candidate(i, {"optimizer": "adam", "l2": 0.125 * i}, mean, 0.01, 0.5)
-        for i, mean in enumerate([0.6, 0.9, 0.3, 0.8], start=1)
     )
     scores = (
         ModelScores(
@@ -61,9 +111,8 @@ def result(**changes: object) -> TuneResult:
     epochs = np.arange(1, 5)
     record = TuneResult(
         data=data,
-        settings={"n_iter": 4, "cv": 3, "test_size": 0.25},
-        candidates=candidates,
-        best=candidates[1],
+        settings={"search": "tpe", "space": "standard", "cv": 3, "test_size": 0.25},
+        search=searched(),
         scores=scores,
         history={
             "member": np.zeros(4, dtype=int),
@@ -78,6 +127,7 @@ def result(**changes: object) -> TuneResult:
         predicted=np.array(["oak", "elm", "elm", "elm"]),
         labels=("elm", "oak"),
         seconds=12.4,
+        search_seconds=9.6,
         versions={"sknnopt": "0.1"},
     )
     return replace(record, **changes)
@@ -135,17 +185,18 @@ def text_of(page: str) -> str:
 
 def rows_of(page: str) -> list[list[str]]:
     """Return the cells of all table rows."""
-    rows = re.findall(r"<tr>(.*?)</tr>", page, flags=re.DOTALL)
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", page, flags=re.DOTALL)
     cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
     return [[re.sub(r"<[^>]+>", "", cell) for cell in row] for row in cells]
 
 
 @pytest.mark.parametrize("record", [result(), regression()], ids=["classes", "numbers"])
 def test_page_needs_nothing_but_itself(record: TuneResult) -> None:
-    """No script, no link, no address beside the names of XML vocabularies."""
+    """One script of its own, no link, no address but names of XML vocabularies."""
     page = report_html(record)
-    for word in ("<script", "<link", "<img", "@import", "src="):
+    for word in ("<link", "<img", "@import", "src=", "fetch(", "import("):
         assert word not in page
+    assert re.findall(r"<script[^>]*>", page) == ["<script>"]
     addresses = re.findall(r"https?://[^\"'<> ]+", page)
     assert set(addresses) <= {
         "http://www.w3.org/2000/svg",
@@ -182,12 +233,134 @@ def test_dollar_signs_are_kept() -> None:
     assert "Tuning report: $title" in text_of(report_html(result(data=data)))
 
 
+def candidate_rows(page: str) -> list[list[str]]:
+    """Return the rows of the table of candidates, its head first."""
+    table = re.search(r'<table class="sortable">.*?</table>', page, flags=re.DOTALL)
+    assert table is not None
+    return rows_of(table[0])
+
+
 def test_candidates_are_listed_best_first() -> None:
-    """The table holds every candidate, in the order of the mean score."""
-    rows = rows_of(report_html(result()))
-    found = [row for row in rows if len(row) == 6 and row[0].isdigit()]
-    assert [row[0] for row in found] == ["2", "4", "1", "3"]
-    assert found[0] == ["2", "0.9000", "0.0100", "0.50", "0.25", "adam"]
+    """The table holds every candidate by rank, blank where it has no such parameter."""
+    head, *rows = candidate_rows(report_html(result()))
+    assert head == [
+        *("candidate", "rank", "mean accuracy", "sd", "state", "epochs", "s per fit"),
+        *("l2", "optimizer", "clip_norm", "n_units__1"),
+    ]
+    assert [row[0] for row in rows] == ["1", "3", "0", "2"]
+    scores = ["1", "1", "0.9000", "0.0100", "complete", "30", "0.25"]
+    assert rows[0] == [*scores, "0.25", "sgd", "1", "16"]
+    assert rows[1][-3:] == ["", "None", "8"]
+    assert rows[3][-4:] == ["", "adam", "5", ""]
+    assert [row[4] for row in rows] == [
+        *("complete", "complete, diverged in 2 folds", "complete", "pruned")
+    ]
+
+
+def test_failed_candidate_has_no_score() -> None:
+    """A candidate without a score is blank there, and says that it failed."""
+    trials = searched().trials.assign(mean_test_score=[0.6, 0.9, 0.7, np.nan])
+    page = report_html(result(search=searched(trials=trials)))
+    failed = next(row for row in candidate_rows(page) if row[0] == "3")
+    assert failed[2:5] == ["", "0.0100", "failed"]
+
+
+def test_table_can_be_sorted() -> None:
+    """Its order is announced, and rounded numbers have the whole one to sort by."""
+    trials = searched().trials.assign(mean_test_score=[0.6, 0.98765432, 0.7, 0.8])
+    page = report_html(result(search=searched(trials=trials)))
+    assert re.findall(r"<th[^>]*aria-sort[^>]*>.*?</th>", page) == [
+        '<th scope="col" aria-sort="ascending">rank</th>'
+    ]
+    assert '<td data-value="0.98765432">0.9877</td>' in page
+
+
+def test_table_scrolls_by_key() -> None:
+    """The frame around the table has a name and can be focused."""
+    page = report_html(result())
+    frame = re.search(r'<div class="tall"[^>]*>', page)
+    assert frame is not None
+    assert 'tabindex="0"' in frame[0]
+    assert 'aria-labelledby="candidates"' in frame[0]
+    assert 'id="candidates"' in page
+
+
+def test_rows_that_stand_out() -> None:
+    """The chosen candidate and those that left early are marked."""
+    page = report_html(result())
+    marks = re.findall(r'<tr class="(\w+)"><th[^>]*>(\d+)', page)
+    assert marks == [("best", "1"), ("pruned", "2")]
+
+
+def test_long_table_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of very many candidates only the best are in the page, which says so."""
+    monkeypatch.setattr(candidates, "MOST_ROWS", 2)
+    page = report_html(result())
+    assert len(candidate_rows(page)) == 3
+    assert "The best 2 of 4." in text_of(page)
+
+
+def test_script_sorts(tmp_path: Path) -> None:
+    """A click sorts by values, another one turns it round; blanks stay last."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("needs node")
+    program = tmp_path / "sort.js"
+    program.write_text(DOM + SCRIPT + CLICKS, encoding="utf-8")
+    done = subprocess.run([node, program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "b d c a ascending",
+        "c d b a descending",
+        "a b c d -",
+        "c a b d ascending",
+    ]
+
+
+#: As much of a page as the script needs: cells, rows, and a table of two columns.
+DOM = """
+class Node {
+  constructor(text = "", value) {
+    this.textContent = text; this.dataset = {value}; this.childNodes = [text];
+    this.attributes = {}; this.heard = {};
+  }
+  append(...nodes) {
+    for (const node of nodes) {
+      if (node instanceof Node) this.children = [...(this.children ?? []), node];
+    }
+  }
+  addEventListener(name, listener) { this.heard[name] = listener; }
+  click() { this.heard.click(); }
+  getAttribute(name) { return this.attributes[name] ?? null; }
+  setAttribute(name, value) { this.attributes[name] = value; }
+  removeAttribute(name) { delete this.attributes[name]; }
+}
+const row = (name, text, value, word) => ({
+  name, cells: [new Node(text, value), new Node(word)]
+});
+const heads = [new Node("number"), new Node("word")];
+const body = {
+  rows: [
+    row("a", "", undefined, "adam"), row("b", "9.5", "9.46", "relu"),
+    row("c", "1e2", undefined, "1"), row("d", "9.5", "9.54", "selu")
+  ],
+  append(...rows) { this.rows = rows; }
+};
+const table = {tBodies: [body], tHead: {rows: [{cells: heads}]}};
+globalThis.document = {
+  querySelectorAll: () => [table], createElement: () => new Node()
+};
+"""
+CLICKS = """
+const show = head => console.log(
+  ...body.rows.map(row => row.name), head.attributes["aria-sort"] ?? "-"
+);
+const [number, word] = heads.map(head => head.children[0]);
+number.click(); show(heads[0]);
+number.click(); show(heads[0]);
+word.click(); word.click(); word.click();
+body.rows.sort((a, b) => a.name < b.name ? -1 : 1); show(heads[0]);
+word.click(); word.click(); show(heads[1]);
+"""
 
 
 def test_best_scores_are_strong() -> None:
@@ -255,9 +428,11 @@ def test_regression_shows_a_scatter() -> None:
         history_svg(result(), "loss"),
         history_svg(result(), "score"),
         convergence_svg(result()),
+        curves_svg(result()),
+        importance_svg(searched().importance),
         prediction_svg(regression()),
     ],
-    ids=["loss", "score", "convergence", "prediction"],
+    ids=["loss", "score", "convergence", "curves", "importance", "prediction"],
 )
 def test_picture_follows_the_page(svg: str) -> None:
     """A picture is one element with a name, and its ink is the page's."""
@@ -267,7 +442,8 @@ def test_picture_follows_the_page(svg: str) -> None:
     assert "width" not in root.attrib
     assert "currentColor" in svg
     assert "var(--blue)" in svg
-    assert not re.search("#010203|#0072b2|#d55e00", svg, flags=re.IGNORECASE)
+    colors = set(re.findall("#[0-9a-f]{6}", svg, flags=re.IGNORECASE))
+    assert not colors
 
 
 def test_drawing_leaves_matplotlib_as_it_was() -> None:
@@ -281,16 +457,28 @@ def test_drawing_leaves_matplotlib_as_it_was() -> None:
     assert pyplot.get_fignums() == figures
 
 
-def test_failed_candidate_does_not_flatten_the_curve() -> None:
-    """A candidate far below is drawn at the lower edge, and named so."""
-    means = [0.80, 0.82, 0.81, -50.0]
-    candidates = tuple(
-        Candidate(i, {}, mean, 0, 0) for i, mean in enumerate(means, start=1)
+def test_pictures_that_cannot_be_drawn_are_explained() -> None:
+    """Without curves and importances there are their notes, and no empty axes."""
+    search = searched(curves=searched().curves.head(0), importance=None)
+    page = report_html(result(search=search))
+    assert page.count("<svg") == report_html(result()).count("<svg") - 2
+    assert "Curves of some." in text_of(page)
+    assert "How important." in text_of(page)
+
+
+def test_search_is_told() -> None:
+    """How candidates were found, how many left early, and how long it took."""
+    text = text_of(report_html(result()))
+    assert (
+        "4 candidates, proposed by a tree-structured Parzen estimator from the space "
+        '"standard", in 10 s. 1 of them left early.' in text
     )
-    assert "further down" in convergence_svg(result(candidates=candidates))
-    assert "further down" not in convergence_svg(result(candidates=candidates[:3]))
+    complete = searched(trials=searched().trials.assign(pruned=False))
+    assert "left early" not in text_of(report_html(result(search=complete)))
 
 
-def test_best_so_far_never_falls() -> None:
-    """It is the running maximum of the mean scores."""
-    assert result().best_so_far.tolist() == [0.6, 0.9, 0.9, 0.9]
+def test_best_that_left_early_is_no_secret() -> None:
+    """Where the time was over too soon, the page says so."""
+    assert "larger budget" not in text_of(report_html(result()))
+    pruned = searched(trials=searched().trials.assign(pruned=True))
+    assert "larger budget" in text_of(report_html(result(search=pruned)))

@@ -330,6 +330,21 @@ def test_failing_candidates(table):
         search.set_params(error_score="raise").fit(*table)
 
 
+def test_progress_of_a_search_that_goes_on(table, tmp_path, capsys):
+    """The best score so far is also that of candidates of an earlier run."""
+    pytest.importorskip("optuna")
+    search = search_of(classifier(), study=tmp_path / "study.db", verbose=1)
+    search.fit(*table)
+    last = f"4/4 candidates  best score {search.best_score_:.4f}"
+    for _ in range(2):
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.splitlines()[-1] == last
+        search.fit(*table)
+    assert search.verbose == 1
+    assert search.curves_.empty
+
+
 def test_failed_fit_leaves_the_search_as_it_was(table):
     """After an error a fitted search still is what it was."""
     X, y = table

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,13 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sknnopt._cli.models import preparation
 from sknnopt._cli.results import TuneResult
+from sknnopt._cli.searching import GRID_ORDER, grid_names
+from sknnopt._cli.settings import TuneSettings, seconds
 from sknnopt._cli.tables import InputError, TrainingTable, training_table
-from sknnopt._cli.tuning import TuneSettings, preparation, tune
+from sknnopt._cli.tuning import tune
+from sknnopt.search import PRESETS, grid
 
 SETTINGS = TuneSettings(n_iter=3, cv=3, test_size=0.25, seed=1, max_epochs=4)
 
@@ -76,25 +82,30 @@ def test_candidates_scored_by_cross_validation(tuned: Any) -> None:
     """scikit-learn's cross-validation of a candidate's parameters gives its score."""
     table, result, model = tuned
     X, _, y, _ = parts(table)
-    assert [candidate.number for candidate in result.candidates] == [1, 2, 3]
-    for candidate in result.candidates:
-        params = {f"mlp__{name}": value for name, value in candidate.params.items()}
+    trials = result.search.trials
+    assert trials["candidate"].tolist() == [0, 1, 2]
+    for row in trials.to_dict("records"):
+        params = {f"mlp__{name}": row[name] for name in result.search.parameters}
         again = cross_val_score(
             clone(model).set_params(**params), X, y, cv=folds(table)
         )
-        np.testing.assert_allclose(candidate.mean, again.mean(), rtol=1e-9)
-        np.testing.assert_allclose(candidate.sd, again.std(), rtol=1e-6)
+        np.testing.assert_allclose(row["mean_test_score"], again.mean(), rtol=1e-9)
+        np.testing.assert_allclose(row["std_test_score"], again.std(), rtol=1e-6)
 
 
 def test_best_is_the_model(tuned: Any) -> None:
     """The model has the best candidate's parameters and its cross-validated score."""
     _, result, model = tuned
-    assert result.best.mean == max(candidate.mean for candidate in result.candidates)
+    search = result.search
+    best = search.trials.iloc[search.best]
+    assert best["mean_test_score"] == search.trials["mean_test_score"].max()
+    assert best["rank"] == 1
     params = model[-1].get_params()
-    assert {name: params[name] for name in result.best.params} == result.best.params
+    assert {name: params[name] for name in search.params} == search.params
+    assert list(search.params) == list(search.parameters)
     first = result.scores[0].measures[result.measure]
-    np.testing.assert_allclose(first.cv_mean, result.best.mean, rtol=1e-9)
-    np.testing.assert_allclose(first.cv_sd, result.best.sd, rtol=1e-6)
+    np.testing.assert_allclose(first.cv_mean, best["mean_test_score"], rtol=1e-9)
+    np.testing.assert_allclose(first.cv_sd, best["std_test_score"], rtol=1e-6)
 
 
 def test_held_out_rows_were_not_trained_on(tuned: Any) -> None:
@@ -149,14 +160,171 @@ def test_summary_counts_the_table(tuned: Any) -> None:
 
 
 def test_same_seed_gives_the_same_search() -> None:
-    """Two runs differ in their durations only; progress is told for each candidate."""
-    told: list[tuple[int, float]] = []
-    first, _ = tune(numbers(), SETTINGS, lambda *each: told.append(each))
-    second, _ = tune(numbers(), SETTINGS)
-    for a, b in zip(first.candidates, second.candidates, strict=True):
-        assert (a.params, a.mean, a.sd) == (b.params, b.mean, b.sd)
-    assert [done for done, _ in told] == [1, 2, 3]
-    assert [best for _, best in told] == first.best_so_far.tolist()
+    """Two runs differ in their durations only."""
+    first, second = (tune(numbers(), SETTINGS)[0].search for _ in range(2))
+    times = ["fit_time", "score_time"]
+    pd.testing.assert_frame_equal(
+        first.trials.drop(columns=times), second.trials.drop(columns=times)
+    )
+
+
+@pytest.mark.parametrize("kind", ["tpe", "bayes"])
+def test_who_proposes(kind: str) -> None:
+    """Candidates of other samplers come from the same space, and differ."""
+    if kind == "tpe":
+        pytest.importorskip("optuna")
+    settings = replace(SETTINGS, search=kind, n_iter=2, cv=2)
+    result, _ = tune(numbers(), settings)
+    whole = grid("small")
+    assert set(result.search.parameters) == set(whole)
+    rates = result.search.trials["learning_rate"]
+    assert rates.between(whole["learning_rate"][0], whole["learning_rate"][-1]).all()
+    assert rates.nunique() == 2
+    assert result.settings["search"] == kind
+
+
+def test_best_so_far_never_falls(tuned: Any) -> None:
+    """It is the running maximum of the mean scores, where nothing was pruned."""
+    search = tuned[1].search
+    expected = np.maximum.accumulate(search.trials["mean_test_score"])
+    np.testing.assert_array_equal(search.best_so_far, expected)
+
+
+def test_curves_are_those_of_the_folds(tuned: Any) -> None:
+    """Every candidate has one, which ends with the epochs that it took at most."""
+    curves = tuned[1].search.curves
+    assert curves["candidate"].unique().tolist() == [0, 1, 2]
+    assert (curves.groupby("candidate")["epoch"].max() == 4).all()
+    assert np.isfinite(curves["loss"]).all()
+
+
+@pytest.mark.parametrize("space", PRESETS)
+def test_every_space_can_be_searched(space: str) -> None:
+    """A search over each preset gives typed parameters of that preset."""
+    settings = replace(SETTINGS, space=space, n_iter=2, cv=2)
+    search = tune(numbers(), settings)[0].search
+    assert len(search.trials) == 2
+    types = {type(value) for value in search.params.values()}
+    assert types <= {bool, int, float, str, type(None)}
+    n_layers = search.params.get("n_layers", 2)
+    layers = {int(n.split("__")[1]) for n in search.params if "__" in n}
+    assert layers <= set(range(n_layers))
+
+
+def test_grid_is_searched_whole() -> None:
+    """All points of the grid are tried, and there are no curves."""
+    settings = replace(SETTINGS, search="grid", n_iter=10)
+    search = tune(numbers(), settings)[0].search
+    values = grid("small", names=["learning_rate", "n_units"])
+    assert set(search.parameters) == set(values)
+    points = set(zip(*[search.trials[name] for name in values], strict=True))
+    assert len(search.trials) == len(points) == 9
+    assert search.curves.empty
+    assert "grid keeps no curves" in search.curves_note
+
+
+@pytest.mark.parametrize("preset", [p for p in PRESETS if p != "guide"])
+def test_largest_grid_that_fits(preset: str) -> None:
+    """Parameters join in a fixed order, as long as the candidates suffice."""
+    whole = grid(preset)
+    assert set(whole) <= set(GRID_ORDER)
+    present = [name for name in GRID_ORDER if name in whole]
+    sizes = np.cumprod([len(whole[name]) for name in present])
+    for k, size in enumerate(sizes, start=1):
+        assert grid_names(preset, int(size)) == present[:k]
+        if k > 1:
+            assert grid_names(preset, int(size) - 1) == present[: k - 1]
+    with pytest.raises(InputError, match="too few for a grid, which has 3"):
+        grid_names(preset, 2)
+
+
+def test_pruned_candidates_come_last() -> None:
+    """Halving lets most leave early, with fewer epochs, ranked after all others."""
+    settings = replace(SETTINGS, n_iter=9, max_epochs=18, cv=2)
+    search = tune(numbers(), settings)[0].search
+    trials = search.trials
+    assert search.n_pruned == 6
+    assert trials.loc[trials["pruned"], "rank"].min() > 3
+    assert not search.is_best_pruned
+    assert trials.loc[trials["pruned"], "n_epochs"].max() <= 6
+
+
+def test_no_pruning() -> None:
+    """Without pruning every candidate comes to its end."""
+    settings = replace(SETTINGS, n_iter=9, max_epochs=18, cv=2, pruning="none")
+    assert tune(numbers(), settings)[0].search.n_pruned == 0
+
+
+def test_importances_need_candidates(tuned: Any) -> None:
+    """Of three candidates there is nothing to learn, and the note says so."""
+    search = tuned[1].search
+    assert search.importance is None
+    assert (
+        "takes 10 candidates with a score; this search has 3" in search.importance_note
+    )
+
+
+def test_budget_ends_the_search() -> None:
+    """With no time there is one round, whose candidates all leave early."""
+    settings = replace(SETTINGS, n_iter=None, budget=1e-9, max_epochs=50)
+    search = tune(numbers(), settings)[0].search
+    assert 1 <= len(search.trials) < 50
+    assert search.is_best_pruned
+    assert search.trials["rank"].iloc[search.best] == 1
+
+
+def test_study_goes_on(tmp_path: Path) -> None:
+    """A search that goes on has the candidates of a longer one, and trains the rest."""
+    pytest.importorskip("optuna")
+    settings = replace(SETTINGS, study=str(tmp_path / "study.db"))
+    tune(numbers(), replace(settings, n_iter=2))
+    resumed = tune(numbers(), settings)[0].search
+    whole = tune(numbers(), SETTINGS)[0].search
+    columns = ["candidate", *whole.parameters, "mean_test_score", "rank"]
+    pd.testing.assert_frame_equal(resumed.trials[columns], whole.trials[columns])
+    assert resumed.curves["candidate"].unique().tolist() == [2]
+    assert "2 candidates of earlier runs have no curve" in resumed.curves_note
+    again = tune(numbers(), settings)[0].search
+    assert again.curves.empty
+    assert "earlier runs" in again.curves_note
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("60", 60), ("60s", 60), ("5m", 300), ("1h", 3600), ("1.5h", 5400), (".5", 0.5)],
+)
+def test_durations(text: str, expected: float) -> None:
+    """A number has a unit, seconds if it does not say."""
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s", "0", "-1s", "nan", "infh", "1e999", "5 d", "m5"]
+)
+def test_no_durations(text: str) -> None:
+    """What is no time, or none that passes, is refused."""
+    with pytest.raises(ValueError):  # noqa: PT011 - the command says it in its own words
+        seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "n_candidates", "rule"),
+    [
+        ({}, 50, "halving"),
+        ({"budget": 1.0}, 10_000, "halving"),
+        ({"budget": 1.0, "n_iter": 7}, 7, "halving"),
+        ({"search": "grid"}, 50, None),
+        ({"search": "grid", "pruning": "none"}, 50, None),
+        ({"pruning": "hyperband"}, 50, "hyperband"),
+        ({"pruning": "none"}, 50, None),
+    ],
+)
+def test_settings_that_depend_on_others(
+    options: dict[str, Any], n_candidates: int, rule: str | None
+) -> None:
+    """Candidates are as many as the budget allows, and grids are not pruned."""
+    settings = TuneSettings(**options)
+    assert (settings.n_candidates, settings.rule) == (n_candidates, rule)
 
 
 def test_global_state_is_untouched(untouched_globals: None) -> None:

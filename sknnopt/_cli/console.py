@@ -1,72 +1,28 @@
-"""What the command line shows: progress on standard error, results as text."""
+"""What the command line shows: results as text."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sknnopt._cli.results import TuneResult
+from sknnopt._cli.results import SearchSummary, TuneResult
 
 
-@contextmanager
-def search_progress(
-    n_iter: int, measure: str
-) -> Iterator[Callable[[int, float], None]]:
-    """Show how far a search has come.
+def left_early(search: SearchSummary) -> str:
+    """Say how many candidates were pruned.
 
     Parameters
     ----------
-    n_iter : int
-        Candidates in all.
-    measure : str
-        What the score measures.
+    search : SearchSummary
+        What was tried.
 
-    Yields
-    ------
-    callable
-        To be called with the number of candidates done and the best score so far.
+    Returns
+    -------
+    str
+        A part of a sentence, empty if none was.
     """
-    try:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )
-    except ImportError:
-        yield _line_teller(n_iter, measure)
-        return
-    console = Console(file=sys.stderr)
-    if not console.is_terminal:
-        yield _line_teller(n_iter, measure)
-        return
-    columns = (
-        TextColumn("candidates"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=n_iter)
-
-        def tell(done: int, best: float) -> None:
-            text = f"best {measure} {best:.4f}"
-            bar.update(task, completed=done, description=text)
-
-        yield tell
-
-
-def _line_teller(n_iter: int, measure: str) -> Callable[[int, float], None]:
-    def tell(done: int, best: float) -> None:
-        sys.stderr.write(f"candidate {done}/{n_iter}  best {measure} {best:.4f}\n")
-        sys.stderr.flush()
-
-    return tell
+    n_pruned = search.n_pruned
+    return f"{n_pruned} of them left early" if n_pruned else ""
 
 
 def result_text(result: TuneResult, files: Mapping[str, Any]) -> str:
@@ -84,18 +40,20 @@ def result_text(result: TuneResult, files: Mapping[str, Any]) -> str:
     str
         Several lines.
     """
-    best = result.best
+    search = result.search
+    number_and_left = filter(None, [f"number {search.number}", left_early(search)])
+    title = f"Best of {len(search.trials)} candidates ({'; '.join(number_and_left)}):"
     head = [
         "",
-        f"Best of {len(result.candidates)} candidates (number {best.number}):",
-        *_aligned([[f"  {k}", number(v)] for k, v in sorted(best.params.items())]),
+        title,
+        *_aligned([[f"  {k}", number(v)] for k, v in search.params.items()]),
         "",
     ]
     names = list(result.scores[0].measures)
     n_folds = result.settings["cv"]
     table = [["  model"]]
     for name in names:
-        table[0] += [f"{name}, {n_folds:.0f}-fold", "held-out"]
+        table[0] += [f"{name}, {n_folds}-fold", "held-out"]
     for scores in result.scores:
         row = [f"  {scores.name}"]
         for measured in scores.measures.values():

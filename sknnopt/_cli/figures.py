@@ -10,18 +10,24 @@ from contextlib import contextmanager
 from io import StringIO
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
 from sknnopt._cli.results import TuneResult
-from sknnopt.displays import TrainingHistoryDisplay
+from sknnopt.displays import (
+    ParameterImportanceDisplay,
+    SearchConvergenceDisplay,
+    SearchCurvesDisplay,
+    TrainingHistoryDisplay,
+)
 
 _INK = "#010203"
-_BLUE, _RED = "#0072b2", "#d55e00"
+_BLUE, _RED, _GRAY = "#0072b2", "#d55e00", "#808080"
 #: Colors that stand for a variable of the page's style sheet while it is drawn.
 _VARIABLES = {
     _INK: "currentColor",
     _BLUE: "var(--blue)",
     _RED: "var(--vermilion)",
+    _GRAY: "var(--soft)",
 }
 _STYLE: Any = {
     "axes.edgecolor": _INK,
@@ -37,7 +43,8 @@ _STYLE: Any = {
     "xtick.color": _INK,
     "ytick.color": _INK,
 }
-_SIZE = (5.0, 3.2)
+_WIDTH, _HEIGHT = 5.0, 3.2
+_MOST_BARS = 15
 
 
 def history_svg(result: TuneResult, metric: str) -> str:
@@ -79,32 +86,62 @@ def convergence_svg(result: TuneResult) -> str:
     str
         An ``svg`` element.
     """
-    scores = np.array([candidate.mean for candidate in result.candidates])
-    numbers = np.arange(1, len(scores) + 1)
-    bottom = _bottom(scores)
-    is_below = scores < bottom
+    search = result.search
     with _canvas("Score of each candidate and the best so far") as (ax, svg):
-        shown, below = numbers[~is_below], numbers[is_below]
-        ax.plot(
-            shown, scores[~is_below], "o", color=_RED, markersize=4, label="candidate"
-        )
-        if len(below):
-            lowest = np.full(len(below), bottom)
-            ax.plot(below, lowest, "v", color=_RED, markersize=5, label="further down")
-        best = result.best_so_far
-        ax.step(numbers, best, where="post", color=_BLUE, label="best so far")
-        ax.set_xlabel("Candidate")
-        ax.set_ylabel(f"Mean {result.measure} over the folds")
-        ax.locator_params(axis="x", integer=True)
-        # Above the axes, where it cannot be taken for a candidate.
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+        SearchConvergenceDisplay(
+            search.trials["candidate"],
+            search.trials["mean_test_score"],
+            search.best_so_far,
+            pruned=search.trials["pruned"],
+            score_name=f"Mean {result.measure} over the folds",
+        ).plot(ax)
     return svg[0]
 
 
-def _bottom(scores: np.ndarray) -> float:
-    """Return a lower end: one failed candidate must not press all others flat."""
-    middle, high = float(np.median(scores)), float(scores.max())
-    return max(float(scores.min()), middle - 4 * (high - middle))
+def curves_svg(result: TuneResult) -> str:
+    """Draw the learning curves of the candidates.
+
+    Parameters
+    ----------
+    result : TuneResult
+        What was found, with at least one curve.
+
+    Returns
+    -------
+    str
+        An ``svg`` element.
+    """
+    search = result.search
+    pruned = search.trials.loc[search.trials["pruned"], "candidate"]
+    text = "Validation loss of the best candidate and of the others over the epochs"
+    with _canvas(text) as (ax, svg):
+        SearchCurvesDisplay(
+            search.curves,
+            search.number,
+            pruned=pruned.tolist(),
+            loss_name="Validation loss",
+        ).plot(ax)
+    return svg[0]
+
+
+def importance_svg(importance: pd.DataFrame) -> str:
+    """Draw how much the score depends on each parameter.
+
+    Parameters
+    ----------
+    importance : DataFrame
+        As in `SearchSummary`.
+
+    Returns
+    -------
+    str
+        An ``svg`` element.
+    """
+    height = max(1.6, 0.3 * min(len(importance), _MOST_BARS) + 0.9)
+    with _canvas("Importance of each parameter", height) as (ax, svg):
+        display = ParameterImportanceDisplay(importance)
+        display.plot(ax, n_parameters=_MOST_BARS)
+    return svg[0]
 
 
 def prediction_svg(result: TuneResult) -> str:
@@ -134,7 +171,7 @@ def prediction_svg(result: TuneResult) -> str:
 
 
 @contextmanager
-def _canvas(text: str) -> Iterator[tuple[Any, list[str]]]:
+def _canvas(text: str, height: float = _HEIGHT) -> Iterator[tuple[Any, list[str]]]:
     """Give axes to draw on; afterwards the list holds the picture."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -147,7 +184,7 @@ def _canvas(text: str) -> Iterator[tuple[Any, list[str]]]:
     ):
         # The page's own fonts have what matplotlib's lack.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure = Figure(figsize=_SIZE, layout="constrained")
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         yield figure.subplots(), svg
         out = StringIO()
         figure.savefig(

@@ -7,8 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from sknnopt._cli.report import report_html
 from sknnopt._cli.results import TuneResult
 from sknnopt._cli.tables import InputError, one_line
@@ -90,33 +88,6 @@ def write_results(folder: Path, result: TuneResult, model: Any) -> dict[str, Pat
     """
     files = {kind: folder / name for kind, name in _FILES.items()}
     save(model, files["model"])
-    candidate_table(result).to_csv(files["candidates"], index=False)
+    result.search.ranking.to_csv(files["candidates"], index=False)
     files["report"].write_text(report_html(result), encoding="utf-8")
     return files
-
-
-def candidate_table(result: TuneResult) -> pd.DataFrame:
-    """Tabulate the candidates.
-
-    Parameters
-    ----------
-    result : TuneResult
-        What was found.
-
-    Returns
-    -------
-    DataFrame
-        One row for each candidate, best first.
-    """
-    return pd.DataFrame(
-        [
-            {
-                "number": candidate.number,
-                f"mean_{result.measure}": candidate.mean,
-                f"sd_{result.measure}": candidate.sd,
-                "fit_seconds": candidate.fit_seconds,
-                **candidate.params,
-            }
-            for candidate in result.ranking
-        ]
-    )

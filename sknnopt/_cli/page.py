@@ -30,6 +30,7 @@ body {
 }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .5rem; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
+h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
 p { margin: .4rem 0; max-width: 46rem; }
 .lead { font-size: 1.05rem; }
 .note, figcaption, footer { color: var(--soft); font-size: .9rem; }
@@ -45,8 +46,34 @@ thead th, thead th:first-child {
   font-size: .85rem; font-weight: 600; vertical-align: bottom;
 }
 tbody tr + tr > * { border-top: 1px solid var(--rule); }
-.wide { font-size: .85rem; }
-.wide th, .wide td { padding: .25rem .5rem; }
+.tall {
+  max-height: 30rem; overflow: auto; border: 1px solid var(--rule);
+  border-radius: .4rem;
+}
+.tall:focus-visible { outline: 2px solid var(--blue); outline-offset: 2px; }
+.sortable { border-collapse: separate; border-spacing: 0; font-size: .85rem; }
+.sortable th, .sortable td { padding: .25rem .6rem; }
+.sortable tbody th {
+  background: var(--paper); left: 0; position: sticky; text-align: right;
+}
+.sortable thead th, .sortable thead th:first-child {
+  background: var(--panel); padding-block: .35rem; position: sticky; text-align: right;
+  top: 0; z-index: 1;
+}
+.sortable thead th:first-child { left: 0; z-index: 2; }
+.sortable .text { text-align: left; }
+.sortable button {
+  background: none; border: 0; color: inherit; cursor: pointer; font: inherit;
+  margin: 0; padding: 0; text-align: inherit;
+}
+.sortable button:hover { color: var(--ink); text-decoration: underline; }
+.sortable button:focus-visible { outline: 2px solid var(--blue); outline-offset: 2px; }
+.sortable [aria-sort] { color: var(--ink); }
+.sortable [aria-sort="ascending"] button::after { content: " \\25b2" / ""; }
+.sortable [aria-sort="descending"] button::after { content: " \\25bc" / ""; }
+.sortable .best > * { color: var(--blue); font-weight: 600; }
+.sortable .pruned > * { color: var(--soft); }
+@media print { .tall { max-height: none; } }
 .matrix td {
   min-width: 4.5rem; text-align: center;
   background: color-mix(in srgb, var(--blue) calc(var(--share) * 45%), transparent);
@@ -100,18 +127,27 @@ smaller one.</figcaption></figure>
 dropout.</figcaption></figure>
 </div>
 
-<div class="columns">
-<section>
 <h2>Held-out rows</h2>
 $held_out
+
+<h2>The search</h2>
+<p>$search_note</p>
+<div class="columns">
+<section>
+<h3>Convergence</h3>
+<figure>$convergence</figure>
 </section>
 <section>
-<h2>Convergence of the search</h2>
-<figure>$convergence</figure>
+<h3>Learning curves</h3>
+<figure>$curves<figcaption>$curves_note</figcaption></figure>
+</section>
+<section>
+<h3>What mattered</h3>
+<figure>$importance<figcaption>$importance_note</figcaption></figure>
 </section>
 </div>
 
-<h2>All $n_candidates candidates, best first</h2>
+<h3 id="candidates">All candidates</h3>
 $candidates
 
 <h2>Using the model</h2>
@@ -121,6 +157,40 @@ $candidates
 <pre><code>$command</code></pre>
 
 <footer>$footer</footer>
+<script>$script</script>
 </body>
 </html>
+"""
+
+#: Turns the names of a table's columns into buttons that sort it.
+SCRIPT = """
+for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
+  const compare = (a, b) => {
+    const [x, y] = [Number(a), Number(b)];
+    if (!isNaN(x) && !isNaN(y)) return x - y;
+    if (isNaN(x) !== isNaN(y)) return isNaN(x) - isNaN(y);
+    return a < b ? -1 : a > b ? 1 : 0;
+  };
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+      const key = row => {
+        const cell = row.cells[column];
+        return cell.dataset.value ?? cell.textContent;
+      };
+      const isBlank = row => key(row) === "";
+      const rows = [...body.rows];
+      const full = rows.filter(row => !isBlank(row));
+      full.sort((a, b) => sign * compare(key(a), key(b)));
+      body.append(...full, ...rows.filter(isBlank));
+    });
+  });
+}
 """

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from string import Template
-from typing import Any
 
-from sknnopt._cli.console import number
-from sknnopt._cli.figures import convergence_svg, history_svg, prediction_svg
-from sknnopt._cli.page import PAGE
+from sknnopt._cli.candidates import candidate_table
+from sknnopt._cli.console import left_early, number
+from sknnopt._cli.figures import (
+    convergence_svg,
+    curves_svg,
+    history_svg,
+    importance_svg,
+    prediction_svg,
+)
+from sknnopt._cli.markup import definitions, table
+from sknnopt._cli.page import PAGE, SCRIPT
 from sknnopt._cli.results import MEASURES, DataSummary, TuneResult
 
+_SEARCHES = {
+    "random": "drawn at random from the space",
+    "tpe": "proposed by a tree-structured Parzen estimator from the space",
+    "bayes": "proposed by a Gaussian process from the space",
+    "grid": "of a grid over the space",
+}
 #: Beyond this a matrix of counts is no longer readable.
 _MOST_MATRIX_CLASSES = 12
 #: Most classes that the summary counts one by one.
@@ -45,22 +58,32 @@ def report_html(result: TuneResult) -> str:
         lead=escape(_lead(result)),
         scores=_score_table(result),
         scores_note=escape(_scores_note(result)),
-        best=_definitions(
-            {k: number(v) for k, v in sorted(result.best.params.items())}
-        ),
+        best=definitions({k: number(v) for k, v in result.search.params.items()}),
         best_note=escape(_best_note(result)),
-        data=_definitions(_data_facts(data)),
+        data=definitions(_data_facts(data)),
         data_notes="".join(f"<p>{escape(note)}</p>" for note in data.notes),
         loss=history_svg(result, "loss"),
         score=history_svg(result, "score"),
-        convergence=convergence_svg(result),
         held_out=_held_out(result),
-        candidates=_candidate_table(result),
-        n_candidates=len(result.candidates),
+        **_search_parts(result),
+        script=SCRIPT,
         load=escape(_LOAD),
         command=escape(_COMMAND),
         footer=escape(_footer(result)),
     )
+
+
+def _search_parts(result: TuneResult) -> dict[str, str]:
+    search, importance = result.search, result.search.importance
+    return {
+        "search_note": escape(_search_note(result)),
+        "convergence": convergence_svg(result),
+        "curves": "" if search.curves.empty else curves_svg(result),
+        "curves_note": escape(search.curves_note),
+        "importance": "" if importance is None else importance_svg(importance),
+        "importance_note": escape(search.importance_note),
+        "candidates": candidate_table(search, result.measure),
+    }
 
 
 def _lead(result: TuneResult) -> str:
@@ -72,7 +95,7 @@ def _lead(result: TuneResult) -> str:
     )
     return (
         f"{data.task.capitalize()} of {data.target}. On the {data.n_test} rows held "
-        f"out, the best of {len(result.candidates)} candidates reaches "
+        f"out, the best of {len(result.search.trials)} candidates reaches "
         f"{_with_name(result.measure, value)}; with default settings, {others}."
     )
 
@@ -82,7 +105,7 @@ def _with_name(measure: str, value: float) -> str:
 
 
 def _score_table(result: TuneResult) -> str:
-    folds = f"{result.settings['cv']:.0f} folds"
+    folds = f"{result.settings['cv']} folds"
     head = ["Model"]
     cells = [[scores.name] for scores in result.scores]
     strong: set[tuple[int, int]] = set()
@@ -98,7 +121,7 @@ def _score_table(result: TuneResult) -> str:
                 strong.add((i, len(head) + 1))
             cells[i] += [f"{m.cv_mean:.3f} ± {m.cv_sd:.3f}", f"{m.held_out:.3f}"]
         head += [f"{name}, {folds}", f"{name}, held out"]
-    return _table(head, cells, strong)
+    return table(head, cells, strong)
 
 
 def _scores_note(result: TuneResult) -> str:
@@ -122,11 +145,26 @@ def _scores_note(result: TuneResult) -> str:
 def _best_note(result: TuneResult) -> str:
     epochs = ", ".join(str(epoch) for epoch in result.best_epoch)
     last = int(result.history["epoch"].max())
-    return (
-        f"Candidate {result.best.number} of {len(result.candidates)}. Trained again on "
-        f"all {result.data.n_train} training rows, a part of which decided when to "
-        f"stop: after {last} epochs, keeping the weights of epoch {epochs}."
+    note = (
+        f"Candidate {result.search.number}, trained again on all {result.data.n_train} "
+        "training rows, a part of which decided when to stop: after "
+        f"{last} epochs, keeping the weights of epoch {epochs}."
     )
+    if result.search.is_best_pruned:
+        note += (
+            " The time was over before a candidate had trained to its end: a larger "
+            "budget should find a better one."
+        )
+    return note
+
+
+def _search_note(result: TuneResult) -> str:
+    settings = result.settings
+    n_candidates = len(result.search.trials)
+    note = f"{n_candidates} candidates, {_SEARCHES[settings['search']]}"
+    note += f' "{settings["space"]}", in {result.search_seconds:.0f} s.'
+    left = left_early(result.search)
+    return f"{note} {left[0].upper()}{left[1:]}." if left else note
 
 
 def _data_facts(data: DataSummary) -> dict[str, str]:
@@ -185,53 +223,7 @@ def _confusion_table(result: TuneResult) -> str:
     )
 
 
-def _candidate_table(result: TuneResult) -> str:
-    names = sorted(result.best.params)
-    head = ["#", f"mean {result.measure}", "sd", "s per fit", *names]
-    cells = [
-        [
-            str(candidate.number),
-            f"{candidate.mean:.4f}",
-            f"{candidate.sd:.4f}",
-            f"{candidate.fit_seconds:.2f}",
-            *(number(candidate.params[name]) for name in names),
-        ]
-        for candidate in result.ranking
-    ]
-    return _table(head, cells, kind="wide")
-
-
-def _table(
-    head: Sequence[str],
-    cells: Iterable[Sequence[str]],
-    strong: Iterable[tuple[int, int]] = (),
-    kind: str = "plain",
-) -> str:
-    strong = set(strong)
-    titles = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    rows = []
-    for i, row in enumerate(cells):
-        first, *others = (escape(cell) for cell in row)
-        values = "".join(
-            f"<td><b>{cell}</b></td>" if (i, j) in strong else f"<td>{cell}</td>"
-            for j, cell in enumerate(others, start=1)
-        )
-        rows.append(f'<tr><th scope="row">{first}</th>{values}</tr>')
-    return (
-        f'<div class="scroll"><table class="{kind}"><thead><tr>{titles}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _definitions(facts: Mapping[str, Any]) -> str:
-    pairs = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>"
-        for name, value in facts.items()
-    )
-    return f"<dl>{pairs}</dl>"
-
-
 def _footer(result: TuneResult) -> str:
-    options = ", ".join(f"{k} {v:g}" for k, v in result.settings.items())
+    options = ", ".join(f"{k} {v}" for k, v in result.settings.items())
     versions = ", ".join(f"{k} {v}" for k, v in result.versions.items())
     return f"Settings: {options}. Duration: {result.seconds:.0f} s. With {versions}."

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 #: Measures by task, and whether more is better; the search looks at the first.
 MEASURES: dict[str, dict[str, bool]] = {
@@ -56,26 +57,61 @@ class DataSummary:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One point of the search.
+class SearchSummary:
+    """What a search has tried, and what it tells.
 
     Parameters
     ----------
-    number : int
-        When it was tried; 1 is the first.
+    trials : DataFrame
+        One row for each candidate in the order of their numbers, as of
+        `sknnopt.search.trials_frame`; parameters without the name of their step.
+    parameters : tuple of str
+        The columns of ``trials`` that hold parameters.
+    best : int
+        Row of the candidate that was chosen.
     params : mapping of str to object
-        Hyperparameters.
-    mean, sd : float
-        Cross-validated score, and its standard deviation over the folds.
-    fit_seconds : float
-        Mean duration of one fit.
+        Its parameters.
+    best_so_far : ndarray of shape (n_candidates,)
+        The best score up to each candidate.
+    curves : DataFrame
+        ``candidate``, ``epoch`` and ``loss``; empty where no curve is known.
+    curves_note : str
+        Which curves these are, or why there are none.
+    importance : DataFrame or None
+        ``parameter``, ``importance`` and ``spread``; None where they tell nothing.
+    importance_note : str
+        How to read them, or why there are none.
     """
 
-    number: int
+    trials: pd.DataFrame
+    parameters: tuple[str, ...]
+    best: int
     params: Mapping[str, Any]
-    mean: float
-    sd: float
-    fit_seconds: float
+    best_so_far: np.ndarray
+    curves: pd.DataFrame
+    curves_note: str
+    importance: pd.DataFrame | None
+    importance_note: str
+
+    @property
+    def number(self) -> int:
+        """Number of the chosen candidate."""
+        return int(self.trials["candidate"].iloc[self.best])
+
+    @property
+    def n_pruned(self) -> int:
+        """How many candidates left early."""
+        return int(self.trials["pruned"].sum())
+
+    @property
+    def is_best_pruned(self) -> bool:
+        """Whether none has come to its end, so that even the best left early."""
+        return bool(self.trials["pruned"].iloc[self.best])
+
+    @property
+    def ranking(self) -> pd.DataFrame:
+        """The candidates, best first."""
+        return self.trials.sort_values(["rank", "candidate"], ignore_index=True)
 
 
 @dataclass(frozen=True)
@@ -103,12 +139,10 @@ class TuneResult:
     ----------
     data : DataSummary
         The table.
-    settings : mapping of str to int or float
+    settings : mapping of str to object
         The options that the search ran with.
-    candidates : tuple of Candidate
-        In the order in which they were tried.
-    best : Candidate
-        The one with the best mean score.
+    search : SearchSummary
+        The candidates.
     scores : tuple of ModelScores
         The tuned model first, then the baselines.
     history : mapping of str to ndarray
@@ -121,14 +155,15 @@ class TuneResult:
         The classes in order; empty for a regression.
     seconds : float
         Duration of the whole run.
+    search_seconds : float
+        Duration of the search.
     versions : mapping of str to str
         Libraries and their versions.
     """
 
     data: DataSummary
-    settings: Mapping[str, float]
-    candidates: tuple[Candidate, ...]
-    best: Candidate
+    settings: Mapping[str, Any]
+    search: SearchSummary
     scores: tuple[ModelScores, ...]
     history: Mapping[str, np.ndarray]
     best_epoch: np.ndarray
@@ -136,6 +171,7 @@ class TuneResult:
     predicted: np.ndarray
     labels: tuple[Any, ...]
     seconds: float
+    search_seconds: float
     versions: Mapping[str, str]
 
     @property
@@ -160,13 +196,3 @@ class TuneResult:
         """Standard error of the tuned model's accuracy on the held-out rows."""
         accuracy = float(np.mean(self.truth == self.predicted))
         return float(np.sqrt(accuracy * (1 - accuracy) / len(self.truth)))
-
-    @property
-    def best_so_far(self) -> np.ndarray:
-        """Best mean score up to each candidate."""
-        return np.maximum.accumulate([c.mean for c in self.candidates])
-
-    @property
-    def ranking(self) -> tuple[Candidate, ...]:
-        """The candidates, best first."""
-        return tuple(sorted(self.candidates, key=lambda c: (-c.mean, c.number)))
