@@ -51,6 +51,8 @@ from benchmarks.tuning._searches import SEARCHES, Found, Problem, Search
 from benchmarks.tuning._watching import RandomWithin, Replay, watched
 from sknnopt import OptimizedMLPClassifier
 
+#: Keras asks for what numpy 2 and Python have deprecated.
+KERAS_WARNS = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 STRENGTHS = {"C": [0.01, 0.1, 1.0, 10.0]}
 MACHINE = {
     "processor": "a processor",
@@ -531,6 +533,7 @@ def _small_space(kind, prefix=""):
 def test_searches_of_ours_find_a_model(name, table, stand_in, monkeypatch):
     """What a search has found predicts, and its loss is that of the folds."""
     monkeypatch.setattr(_searches, "our_space", _small_space)
+    monkeypatch.setattr(_searches, "NO_LIMIT", 4)
     found = SEARCHES[name].run(_problem(table))
     probability = found.predict_proba(pd.DataFrame(table[0]).rename(columns=str))
     np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=1e-6)
@@ -554,6 +557,18 @@ def test_bayes_search_ends_with_its_time(table, monkeypatch):
     )
     found = SEARCHES["bayes"].run(_problem(table, 1e-6))
     assert found.n_candidates == 1
+
+
+def test_keras_depends_on_the_space(monkeypatch):
+    """Of another space, what its tuner has found does not count."""
+    monkeypatch.setattr(_searches, "keras_versions", dict)
+    found = []
+    for names in (["n_units"], ["n_layers"], ["n_units"]):
+        monkeypatch.setattr(
+            _searches, "our_space", lambda kind, n=names: {key: [1] for key in n}
+        )
+        found.append(SEARCHES["keras-random"].versions())
+    assert found[0] == found[2] != found[1]
 
 
 # ---------------------------------------------------------------- overhead
@@ -639,7 +654,8 @@ def _file(rows):
 def _guide_stored(seconds=(10.0, 150.0), accuracies=(0.76, 0.75), n_splits=10):
     stored = {}
     for side, spent, accuracy in zip(_guide.SIDES, seconds, accuracies, strict=True):
-        design = {"n_candidates": 100, "epochs": 30, "batch": 32, "n_folds": 5}
+        design = {"n_candidates": 100, "candidates": "a digest", "epochs": 30}
+        design |= {"batch": 32, "n_folds": 5}
         stored[f"guide-{side}"] = _file(
             [
                 {
@@ -710,7 +726,7 @@ def _overhead_stored(spent):
 def test_guide_compares_equal_searches_alone():
     """A split that one side lacks, or searched with other candidates, is left out."""
     stored = _guide_stored(n_splits=3)
-    stored["guide-ours"]["rows"][0]["design"]["n_candidates"] = 30
+    stored["guide-ours"]["rows"][0]["design"]["candidates"] = "another digest"
     del stored["guide-ours"]["rows"][1]
     pairs = _comparing.guide_pairs(stored)
     assert pairs["split"].tolist() == [2]
@@ -838,6 +854,13 @@ def test_report_judges_overhead():
     assert "reported only" in _lines(text, "| bayes |")[0]
 
 
+def test_report_tells_of_every_version():
+    """Where files were measured with different versions, all of them stand there."""
+    stored = {**_guide_stored(), **_overhead_stored(4.0)}
+    stored["overhead"]["versions"] = {"torch": "2"}
+    assert "torch 1 and 2" in _report.report(stored)
+
+
 def test_report_of_nothing_has_a_title():
     """Without any numbers there is neither an error nor a section."""
     assert _report.report({}).strip() == "# Searches for hyperparameters"
@@ -899,6 +922,7 @@ def test_command_line_hands_over_the_time(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- Keras-Tuner
 
 
+@KERAS_WARNS
 def test_keras_searches_the_given_candidates(table, monkeypatch):
     """Its trials are the candidates, in their order, and the best is fitted again."""
     pytest.importorskip("keras_tuner")
@@ -915,10 +939,13 @@ def test_keras_searches_the_given_candidates(table, monkeypatch):
     predict, best = _keras_guide.search_with_keras(
         X, y, candidates, cv=StratifiedKFold(2), epochs=1, batch=32, seed=0
     )
-    values = [_candidates.as_values(candidate) for candidate in candidates]
-    # The first is the tuner's own, to learn what there is.
-    assert built[1:5] == [values[0], values[0], values[1], values[1]]
-    assert built[5] in values
+    given = [_candidates.as_values(candidate) for candidate in candidates]
+    # The first is the tuner's own, to learn what there is. It adds values of layers
+    # that a network does not have.
+    for found, expected in zip(built[1:5], np.repeat(given, 2), strict=True):
+        assert expected.items() <= found.items()
+    assert any(values.items() <= built[5].items() for values in given)
+    assert len(built) == 6
     assert set(predict(X)) <= {0, 1}
     assert 0 <= best <= 1
 
@@ -943,6 +970,7 @@ def test_faster_number_of_threads_is_taken():
     assert _guide.faster_threads(times.get, (1, 1)) == (1, {"1": 3.0})
 
 
+@KERAS_WARNS
 @pytest.mark.parametrize("kind", ["random", "hyperband"])
 def test_keras_searches_within_a_time(kind, table):
     """A search ends soon after its time, and the model it selected predicts."""

@@ -86,7 +86,7 @@ def measure_budget(
             for name in _rotated(list(wanted), number):
                 design = {**_design(settings), "table": table, "split": number}
                 stores[name].add(
-                    f"{table} {number}",
+                    f"{name} {table} {number}",
                     design,
                     lambda n=name, d=design: _measure(wanted[n], n, d, warm),
                 )

@@ -62,7 +62,7 @@ def guide_pairs(stored: Stored) -> pd.DataFrame:
     """
     found = {side: dict(_splits(stored.get(f"guide-{side}"))) for side in SIDES}
     ours, keras = (found[side] for side in SIDES)
-    same = ("n_candidates", "epochs", "batch", "n_folds")
+    same = ("n_candidates", "candidates", "epochs", "batch", "n_folds")
     rows = []
     for number in sorted(ours.keys() & keras.keys()):
         designs = [each[number]["design"] for each in (ours, keras)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ _STYLES: dict[str, tuple[str, str, str]] = {
     "sklearn-grid": ("#555555", ":", "*"),
 }
 _N_TIMES = 200
+_TIME_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300)
+_RATIO_TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.5, 2, 3, 5)
 
 
 def draw_guide(stored: Stored, path: Path) -> None:
@@ -109,6 +112,8 @@ def draw_ratios(stored: Stored, path: Path) -> None:
             numbers = ratio(frame, ours, rival)
             if numbers is not None:
                 _draw_rival(axes, place, numbers, log_ratios(frame, ours, rival))
+    # All panels have their points, which the shared limits follow from.
+    for axes, ours in zip(grid[0], known, strict=True):
         _style_ratios(axes, SEARCHES[ours].label)
     labels = [SEARCHES[name].label for name in reversed(RIVALS)]
     grid[0, 0].set_yticks(range(len(RIVALS)), labels)
@@ -144,15 +149,10 @@ def _draw_rival(
 
 
 def _style_ratios(axes: Any, title: str) -> None:
-    from matplotlib.ticker import LogLocator
-
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("")
     axes.axvline(1, color="black", lw=1)
+    _scale_log(axes, _RATIO_TICKS)
     axes.set_title(title, fontsize="medium")
-    axes.set_xlabel("Log-loss, ours / the rival's")
+    axes.set_xlabel("Held-out log-loss, ours / the rival's")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", alpha=0.3)
 
@@ -186,8 +186,8 @@ def draw_curves(stored: Stored, path: Path) -> None:
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
     figure.supxlabel(
         "Wall time (s). Lines: the best by which models are selected, of folds or, of "
-        "Keras-Tuner, on its validation rows.\nMarkers on the right: on rows held out, "
-        "of the selected model.",
+        "Keras-Tuner, on its validation rows.\nMarkers: of the selected model, on rows "
+        "held out.",
         fontsize="medium",
     )
     save(figure, path)
@@ -196,7 +196,9 @@ def draw_curves(stored: Stored, path: Path) -> None:
 def _draw_table(axes: Any, part: pd.DataFrame) -> None:
     longest = float(part["search_seconds"].max())
     begin = min(curve["seconds"][0] for curve in part["curve"] if curve["seconds"])
-    times = np.geomspace(max(begin, 1e-2), longest, _N_TIMES)
+    times = np.geomspace(begin, longest, _N_TIMES)
+    # Held-out losses have no time: they stand in a column of their own.
+    side = axes.inset_axes((1.03, 0, 0.3, 1), sharey=axes)
     names = [name for name in SEARCHES if name in set(part["search"])]
     for place, name in enumerate(names):
         mine = part[part["search"] == name]
@@ -204,12 +206,21 @@ def _draw_table(axes: Any, part: pd.DataFrame) -> None:
         # Before all splits have a first score, a mean would be one of the easier ones.
         curves = np.array([best_until(curve, times) for curve in mine["curve"]])
         axes.plot(times, curves.mean(axis=0), style, color=color, lw=1.6)
-        side = longest * 1.25 * 1.13**place
-        loss = mine["log_loss"].mean()
-        axes.plot(side, loss, marker, color=color, ms=6)
+        side.plot(place, mine["log_loss"].mean(), marker, color=color, ms=6)
         axes.plot([], [], style, marker=marker, color=color, label=SEARCHES[name].label)
-    axes.axvline(longest * 1.1, color="black", lw=0.6)
+    axes.set_xlim(begin, longest)
+    _scale_log(axes, _TIME_TICKS)
+    side.set(xlim=(-1, len(names)), xticks=[], xlabel="held out")
+    side.tick_params(axis="y", left=False, labelleft=False)
+    for each in (axes, side):
+        each.spines[["top", "right"]].set_visible(False)
+        each.grid(alpha=0.3)
+
+
+def _scale_log(axes: Any, ticks: Sequence[float]) -> None:
+    """Give the horizontal axis a logarithmic scale with ticks that read easily."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.3)
+    low, high = axes.get_xlim()
+    shown = [tick for tick in ticks if low <= tick <= high]
+    axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
+    axes.minorticks_off()

@@ -21,7 +21,7 @@ from benchmarks._timing import clocked, limited_threads, n_cores
 from benchmarks.tuning import _keras
 from benchmarks.tuning._candidates import Candidate, as_grid, draw_candidates
 from benchmarks.tuning._keras_guide import search_with_keras
-from benchmarks.tuning._versions import keras_versions, our_versions
+from benchmarks.tuning._versions import digest, keras_versions, our_versions
 from sknnopt import OptimizedMLPClassifier
 from sknnopt.datasets import load_pima
 from sknnopt.presets import PLAIN
@@ -216,14 +216,15 @@ def measure_guide(directory: Path, settings: Settings) -> None:
     design = _design(settings)
     stores["keras"].add("rule", design, lambda: _measure_rule(design))
     rule = stores["keras"]["rule"]
-    design |= {"n_candidates": rule["n_candidates"]}
+    count = rule["n_candidates"]
+    design |= {"n_candidates": count, "candidates": digest(draw_candidates(count))}
     of_side = {"ours": {}, "keras": {"threads": rule["threads"]}}
     warm_up = _WarmUp(design, rule["threads"])
     for number in range(settings.pairs or (1 if settings.quick else N_SPLITS)):
         # Whoever comes second meets a warmer machine.
         for side in SIDES if number % 2 == 0 else SIDES[::-1]:
             stores[side].add(
-                f"split {number}",
+                f"{side} split {number}",
                 {**design, **of_side[side], "split": number},
                 lambda s=side, n=number: warm_up.measured(s, n),
             )

@@ -313,9 +313,12 @@ def _provenance(stored: Stored) -> Iterator[str]:
     if not stored:
         return
     yield "## What was measured\n"
-    merged: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for file in stored.values():
-        merged |= file["versions"]
+        for name, version in file["versions"].items():
+            found.setdefault(name, []).append(version)
+    # Each search has its own file, measured perhaps with another version.
+    merged = {name: " and ".join(dict.fromkeys(each)) for name, each in found.items()}
     rows = [row for file in stored.values() for row in file["rows"]]
     if rows:
         machine = next(iter(stored.values()))["machine"]

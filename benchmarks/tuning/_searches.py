@@ -21,7 +21,12 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from benchmarks.quality._methods import prepared
 from benchmarks.quality._splits import Split
 from benchmarks.tuning import _grids, _keras
-from benchmarks.tuning._versions import keras_versions, our_versions, versions_of
+from benchmarks.tuning._versions import (
+    digest,
+    keras_versions,
+    our_versions,
+    versions_of,
+)
 from benchmarks.tuning._watching import RandomWithin, watched
 from sknnopt import OptimizedMLPClassifier
 
@@ -242,7 +247,13 @@ def _keras_search(problem: Problem, kind: str) -> Found:
 
 
 def _sklearn_versions() -> dict[str, str]:
-    return versions_of("scikit-learn", "numpy", "joblib")
+    grids = digest((_grids.VALUES, _grids.LADDER))
+    return {**versions_of("scikit-learn", "numpy", "joblib"), "grids": grids}
+
+
+def _keras_versions() -> dict[str, str]:
+    # Of our package it depends on the space alone.
+    return {**keras_versions(), "space": digest(sorted(our_space("skopt").items()))}
 
 
 def _tpe_versions() -> dict[str, str]:
@@ -277,13 +288,13 @@ SEARCHES: dict[str, Search] = {
     "keras-random": Search(
         "Keras-Tuner, RandomSearch",
         lambda problem: _keras_search(problem, "random"),
-        keras_versions,
+        _keras_versions,
         _keras.MODULES,
     ),
     "keras-hyperband": Search(
         "Keras-Tuner, Hyperband",
         lambda problem: _keras_search(problem, "hyperband"),
-        keras_versions,
+        _keras_versions,
         _keras.MODULES,
     ),
     "sklearn-grid": Search(

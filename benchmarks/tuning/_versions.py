@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib import metadata
+from typing import Any
 
 import sknnopt
 from benchmarks.quality._running import source_digest
@@ -30,6 +32,22 @@ def our_versions(*others: str) -> dict[str, str]:
     """
     own = {"sknnopt": sknnopt.__version__, "source": source_digest()}
     return {**own, **versions_of(*_OURS, *others)}
+
+
+def digest(value: Any) -> str:
+    """Return what tells whether a value, by how it is written, has changed.
+
+    Parameters
+    ----------
+    value : object
+        Of Python's own types, or whatever says of itself all there is.
+
+    Returns
+    -------
+    str
+        Hexadecimal digits.
+    """
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:12]
 
 
 def keras_versions() -> dict[str, str]:
