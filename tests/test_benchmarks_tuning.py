@@ -615,6 +615,21 @@ def test_overhead_is_what_remains(stand_in, monkeypatch):
     assert run["replay"] > 0
 
 
+def test_each_kind_of_search_is_warmed(monkeypatch):
+    """A short search, which does not count, comes before the runs that do."""
+    done = []
+
+    def run(kind, design, seed):
+        done.append((design["n_candidates"], seed))
+        return {"wall": float(seed)}
+
+    monkeypatch.setattr(_overhead, "_run_once", run)
+    design = {"n_candidates": 100, "n_runs": 2}
+    found = _overhead._measure(_overhead.KINDS["tpe"], design)
+    assert done == [(2, 0), (100, 0), (100, 1)]
+    assert found == {"wall": [0.0, 1.0]}
+
+
 def test_unseen_training_is_an_error(stand_in, monkeypatch):
     """A trainer that escapes the watch does not pass for overhead."""
     monkeypatch.setattr(
