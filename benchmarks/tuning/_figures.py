@@ -183,7 +183,9 @@ def draw_curves(stored: Stored, path: Path) -> None:
     for axes in grid[:, 0]:
         axes.set_ylabel("Log-loss, mean over splits")
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=n_columns, frameon=False
+    )
     figure.supxlabel(
         "Wall time (s). Lines: the best by which models are selected, of folds or, of "
         "Keras-Tuner, on its validation rows.\nMarkers: of the selected model, on rows "
