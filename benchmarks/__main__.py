@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks import normalization, quality, scale, search, speed, tuning
+from benchmarks import normalization, quality, scale, search, search_cost, speed, tuning
 from benchmarks._peers import PEERS
 from benchmarks._problems import SHAPES
 from benchmarks._settings import Settings
@@ -44,6 +44,10 @@ BENCHMARKS: dict[str, Benchmark] = {
         run=search.run,
         summary="Time of searches that train many networks, beside peers.",
     ),
+    "search_cost": Benchmark(
+        run=search_cost.run,
+        summary="Time that BayesSearchCV takes beside the fits, and options that help.",
+    ),
     "scale": Benchmark(
         run=scale.run,
         summary="Time and memory over rows, width and networks.",
@@ -67,7 +71,7 @@ _RESTRICTIONS: dict[str, list[str]] = {
     "parts": list(
         dict.fromkeys(
             part
-            for benchmark in (speed, search, scale, quality, tuning)
+            for benchmark in (speed, search, search_cost, scale, quality, tuning)
             for part in benchmark.PARTS
         )
     ),

@@ -130,7 +130,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "batch_size": (
         'int or "auto", default="auto"',
         """Rows in an update. ``"auto"``: all rows up to 200 of them, beyond that the
-        power of two nearest to a fiftieth of the rows, between 128 and 256.""",
+        power of two nearest to a fiftieth of the rows, between 64 and 256.""",
     ),
     "max_epochs": (
         'int or "auto", default="auto"',

@@ -18,8 +18,8 @@ import torch
 from sklearn.utils import check_random_state
 
 from sknnopt._architecture import Architecture, per_layer
-from sknnopt._batching import Fit
 from sknnopt._feed import row_number_dtype, row_numbers
+from sknnopt._fits import Fit
 from sknnopt._folds import Folds, held_out_folds
 from sknnopt._job import Job, Kind, Rows, Table
 from sknnopt._network import plain_mode
@@ -28,7 +28,7 @@ from sknnopt._progress import progress_callbacks
 from sknnopt._record import Record, fresh_slots, make_generators
 from sknnopt._splits import held_out_rows
 from sknnopt._spreading import is_worthwhile, train_spread
-from sknnopt._tasks import current, exchange
+from sknnopt._tasks import current, exchange, ordinal
 from sknnopt._threads import n_cores, n_torch_threads
 from sknnopt._training import MemberNet
 from sknnopt.losses import LOSSES
@@ -154,7 +154,7 @@ def _run(
 ) -> Trained:
     lines: list[dict[str, np.ndarray]]
     if _is_gathered(estimator):
-        fit = Fit(job, start, bool(estimator.verbose))
+        fit = Fit(job, start, bool(estimator.verbose), ordinal())
         arrays, history = exchange(fit, fit.n_bytes)
         lines = [history]
     elif _may_spread(estimator, job) and is_worthwhile(job, _n_workers(estimator)):

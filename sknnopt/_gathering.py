@@ -17,7 +17,6 @@ from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
-from joblib import cpu_count
 from joblib._parallel_backends import (
     FallbackToBackend,
     ParallelBackendBase,
@@ -32,7 +31,9 @@ from sknnopt._rendezvous import (
     TaskCancelledError,
     current,
 )
+from sknnopt._rungs import Rungs
 from sknnopt._tasks import Call, Task
+from sknnopt._threads import n_cores
 
 #: Number of fits that wait for each other, where no ``n_jobs`` says less.
 WIDTH = 256
@@ -50,6 +51,10 @@ class GatheringBackend(ParallelBackendBase):
     memory : float or None, default=None
         Bytes that the held fits may take together. None: a third of what is free when
         a search begins. A fit that needs more alone is still trained, alone.
+    rungs : Rungs or None, default=None
+        Where fits are compared on their way, and the worst leave. They serve one call,
+        the first that trains: what comes after it, such as a search's refit, trains
+        to its end.
     """
 
     default_n_jobs = -1
@@ -63,13 +68,15 @@ class GatheringBackend(ParallelBackendBase):
         *,
         width: int = WIDTH,
         memory: float | None = None,
+        rungs: Rungs | None = None,
     ) -> None:
         super().__init__(nesting_level=nesting_level)
         self.width = _checked_width(width)
         self.memory = _checked_memory(memory)
+        self.rungs = _checked_rungs(rungs)
         self.parallel: Any = None
         self._call: Call | None = None
-        self._training: _Training | None = None
+        self._training: Training | None = None
         self._finalizer: Any = None
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
@@ -103,7 +110,7 @@ class GatheringBackend(ParallelBackendBase):
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         if self.parallel is not parallel:
             # The active backend is shared by all calls; each gets one of its own.
-            own = self._copy(self.nesting_level)
+            own = self._for_call()
             own.parallel = parallel
             raise FallbackToBackend(own)
         return n_jobs
@@ -112,8 +119,16 @@ class GatheringBackend(ParallelBackendBase):
         """Return what inner calls of tasks use: the same, at the same rendezvous."""
         return self._copy((self.nesting_level or 0) + 1), None
 
+    def _for_call(self) -> GatheringBackend:
+        return self._copy(self.nesting_level)
+
     def _copy(self, nesting_level: int | None) -> GatheringBackend:
-        return GatheringBackend(nesting_level, width=self.width, memory=self.memory)
+        return GatheringBackend(
+            nesting_level, width=self.width, memory=self.memory, rungs=self.rungs
+        )
+
+    def _make_training(self) -> Training:
+        return Training(n_cores(), self.rungs)
 
     # ------------------------------------------------------------- one call
 
@@ -125,9 +140,9 @@ class GatheringBackend(ParallelBackendBase):
             self._call = task.call.rendezvous.open_call(cap)
             return
         memory = free_memory() / 3 if self.memory is None else self.memory
-        self._training = _Training(cpu_count())
+        self._training = self._make_training()
         rendezvous = Rendezvous(
-            self._training, width=self.width, slots=cpu_count(), budget=memory
+            self._training, width=self.width, slots=n_cores(), budget=memory
         )
         _interleaving.remember(rendezvous)
         probe = None
@@ -222,11 +237,11 @@ def _is_dispatching(parallel: weakref.ref[Any]) -> bool:
     return generator is not None and generator.gi_running
 
 
-class _Training:
+class Training:
     """Trains the payloads of one search, with one progress bar for all its rounds."""
 
-    def __init__(self, n_workers: int) -> None:
-        self._n_workers = n_workers
+    def __init__(self, n_workers: int, rungs: Rungs | None = None) -> None:
+        self._n_workers, self._rungs = n_workers, rungs
         self._progress: Any = None
 
     def __call__(
@@ -238,11 +253,15 @@ class _Training:
 
         if self._progress is None:
             self._progress = SearchProgress()
+        rungs = self._rungs
+        if rungs is not None and not rungs.serves(self):
+            rungs = None
         return train_together(
             payloads,
             is_cancelled,
             n_workers=self._n_workers,
             progress=self._progress,
+            rungs=rungs,
         )
 
     def close(self) -> None:
@@ -271,3 +290,12 @@ def _checked_memory(memory: Any) -> float | None:
             "the free memory."
         )
     return float(memory)
+
+
+def _checked_rungs(rungs: Any) -> Rungs | None:
+    if rungs is None or isinstance(rungs, Rungs):
+        return rungs
+    raise ValueError(
+        f"rungs={rungs!r} of backend 'sknnopt': must be Rungs, made anew for each "
+        "search; leave it out to train all fits to their end."
+    )

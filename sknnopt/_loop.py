@@ -97,6 +97,7 @@ class Loop:
         self.hooks, self._is_cancelled = hooks, is_cancelled
         self._whole = record
         self.live = np.arange(len(job))
+        self._has_left = np.zeros(len(job), dtype=bool)
         n_epochs = job.settings.max_epochs if job.n_epochs is None else job.n_epochs
         self._last_epoch = record.epochs + n_epochs
         self._begun = time.monotonic()
@@ -428,8 +429,33 @@ class Loop:
             self.live, self._last_epoch = self.live[left], self._last_epoch[left]
             self._attach(self.job.take(left), self.record.take(left))
 
+    def leave(self, members: np.ndarray) -> bool:
+        """Let members go as they are: what they return to is not their best.
+
+        Parameters
+        ----------
+        members : ndarray of int
+            Those of them that have ended by themselves are left alone.
+
+        Returns
+        -------
+        bool
+            Whether any member goes on.
+        """
+        ended = np.isin(self.live, members)
+        self._has_left[self.live[ended]] = True
+        self.record.best_epoch[ended] = self.record.epochs[ended]
+        self._release(ended)
+        return not ended.all()
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """Tell of all members whether they have ended as their numbers were lost."""
+        return self._whole.diverged
+
     def result(self) -> Record:
         """Return all members' state, each at its best where that was kept."""
         if self.kind.restore_best:
-            self._whole.weights.copy_(self._whole.best_weights)
+            back = self._positions(~self._has_left)
+            self._whole.weights[back] = self._whole.best_weights[back]
         return self._whole

@@ -19,7 +19,7 @@ from sknnopt.optimizers import OPTIMIZERS
 FULL_BATCH_ROWS = 200
 #: The rate of ``dropout="auto"``.
 _DROPOUT = 0.1
-_SMALLEST_BATCH, _LARGEST_BATCH = 128, 256
+_SMALLEST_BATCH, _LARGEST_BATCH = 64, 256
 _ROWS_PER_BATCH_ROW = 50
 _MOST_ROWS_SEEN = 2_500_000
 _FEWEST_EPOCHS, _MOST_EPOCHS = 10, 200
@@ -73,7 +73,7 @@ def batch_size(value: Any, n_rows: int) -> int:
     -------
     int
         All rows up to 200; beyond, the power of two nearest to a fiftieth of the
-        rows, between 128 and 256.
+        rows, between 64 and 256.
     """
     if not isinstance(value, str):
         return min(int(value), n_rows)

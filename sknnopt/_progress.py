@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from skorch.callbacks import Callback
 
 _SHOWN = ("train_loss", "valid_loss", "valid_score")
@@ -67,6 +68,45 @@ class SearchProgress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+class CandidateBar:
+    """How many candidates of a search are done, and the best score so far."""
+
+    def __init__(self, progress: Any, n_candidates: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task("candidates", total=n_candidates)
+
+    def show(self, n_done: int, best: float) -> None:
+        """Show so many candidates and a score, NaN if there is none."""
+        text = "candidates" if np.isnan(best) else f"candidates  best score {best:.4f}"
+        self._progress.update(self._task, completed=n_done, description=text)
+
+
+@contextmanager
+def candidate_bar(
+    verbose: bool | int, n_candidates: int
+) -> Iterator[CandidateBar | None]:
+    """Give what shows the progress of a search.
+
+    Parameters
+    ----------
+    verbose : bool or int
+        False or 0: none.
+    n_candidates : int
+        All that may be evaluated.
+
+    Yields
+    ------
+    CandidateBar or None
+        None also where rich is not installed.
+    """
+    bar = _make_bar() if verbose else None
+    if bar is None:
+        yield None
+        return
+    with bar:
+        yield CandidateBar(bar, n_candidates)
 
 
 @contextmanager

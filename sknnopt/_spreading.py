@@ -15,7 +15,9 @@ from functools import partial
 
 import numpy as np
 
-from sknnopt._batching import Columns, Fit, cut, train_together
+from sknnopt._advancing import Columns
+from sknnopt._batching import train_together
+from sknnopt._fits import Fit, cut
 from sknnopt._history import join_lines
 from sknnopt._job import Job
 from sknnopt._record import Record

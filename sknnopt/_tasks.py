@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import copy
+import itertools
 import os
 import threading
 import time
@@ -47,6 +48,20 @@ _of_thread = _OfThread()
 def current() -> Task | None:
     """Return the task that the calling thread runs, None outside of tasks."""
     return _of_thread.task
+
+
+def ordinal() -> int | None:
+    """Return the place of the calling thread's outermost task among those of its call.
+
+    Returns
+    -------
+    int or None
+        0 for the first task that the outermost call was given; None outside of tasks.
+    """
+    task = current()
+    while task is not None and task.call.parent is not None:
+        task = task.call.parent
+    return None if task is None else task.ordinal
 
 
 def exchange(payload: Any, n_bytes: int) -> Any:
@@ -104,12 +119,17 @@ class Meeting(Protocol):
 
 
 class Task:
-    """One function that runs in a thread of its own."""
+    """One function that runs in a thread of its own, the ``ordinal``-th of its call."""
 
     def __init__(
-        self, call: Call, function: Callable[[], Any], done: Callable[[Task], Any]
+        self,
+        call: Call,
+        function: Callable[[], Any],
+        done: Callable[[Task], Any],
+        ordinal: int,
     ) -> None:
         self.call = call
+        self.ordinal = ordinal
         self.state = State.QUEUED
         self.n_bytes = 0
         self.payload: Any = None
@@ -203,6 +223,7 @@ class Call:
         self.is_given_up = False
         self.last_submit = time.monotonic()
         self._is_dispatching = is_dispatching
+        self._ordinals = itertools.count()
 
     @property
     def outstanding(self) -> int:
@@ -242,7 +263,7 @@ class Call:
         Task
             What ``done`` will receive.
         """
-        task = Task(self, function, done)
+        task = Task(self, function, done, next(self._ordinals))
         self.rendezvous.enqueue(task)
         return task
 

@@ -11,15 +11,28 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sknnopt._base import BaseOptimizedMLP
+from sknnopt._drawing import BLUE, VERMILION, new_axes
+from sknnopt._parallel_display import ParallelCoordinatesDisplay
+from sknnopt._parameter_displays import (
+    ParameterEffectDisplay,
+    ParameterImportanceDisplay,
+)
+from sknnopt._search_displays import SearchConvergenceDisplay, SearchCurvesDisplay
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-#: Blue and vermilion of Okabe and Ito, which color-blind readers tell apart.
-_TRAIN_COLOR = "#0072B2"
-_VALID_COLOR = "#D55E00"
-_CURVES = (("train", "training", _TRAIN_COLOR), ("valid", "validation", _VALID_COLOR))
+__all__ = [
+    "ParallelCoordinatesDisplay",
+    "ParameterEffectDisplay",
+    "ParameterImportanceDisplay",
+    "SearchConvergenceDisplay",
+    "SearchCurvesDisplay",
+    "TrainingHistoryDisplay",
+]
+
+_CURVES = (("train", "training", BLUE), ("valid", "validation", VERMILION))
 _METRICS = ("loss", "score")
 
 
@@ -168,7 +181,7 @@ class TrainingHistoryDisplay:
             If matplotlib is not installed.
         """
         curves = self._curves(metric)
-        ax = _new_axes() if ax is None else ax
+        ax = new_axes() if ax is None else ax
         self.ax_, self.figure_ = ax, ax.figure
         self.lines_: list[Line2D] = []
         for column, label, color in curves:
@@ -236,13 +249,3 @@ class TrainingHistoryDisplay:
         self.ax_.plot(
             epochs[rows], values[rows], "o", color=color, markersize=5, label=text
         )
-
-
-def _new_axes() -> Any:
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError(
-            "Drawing needs matplotlib: pip install sknnopt[plot]"
-        ) from error
-    return pyplot.subplots(layout="constrained")[1]

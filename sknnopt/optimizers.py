@@ -301,9 +301,9 @@ OPTIMIZERS: dict[str, OptimizerOption] = {
         summary="Adam with decoupled weight decay.",
         reference="Loshchilov & Hutter 2019, Decoupled weight decay regularization, "
         "algorithm 2",
-        presets=frozenset({"standard", "regularization"}),
+        presets=frozenset({"small", "standard", "regularization"}),
         slots=_ADAM_SLOTS,
-        learning_rate=3e-3,
+        learning_rate=5e-3,
         weight_decay=0.02,
     ),
     "nadam": OptimizerOption(

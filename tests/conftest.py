@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Before torch and matplotlib are imported: tests run side by side, one thread each,
 # and never open a window.
@@ -28,6 +28,22 @@ def table(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return 60 rows whose target serves classifier and regressor alike."""
     X = rng.normal(size=(60, 4))
     return X, (X @ [1.0, -1.0, 0.5, 0.0] > 0).astype(int)
+
+
+@pytest.fixture
+def rounds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note how many fits train together in each round of the gathering backend."""
+    from sknnopt import _batching
+
+    sizes: list[int] = []
+    original = _batching.train_together
+
+    def train_together(fits: Any, is_cancelled: Any, **options: Any) -> Any:
+        sizes.append(len(fits))
+        return original(fits, is_cancelled, **options)
+
+    monkeypatch.setattr(_batching, "train_together", train_together)
+    return sizes
 
 
 @pytest.fixture

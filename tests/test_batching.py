@@ -17,8 +17,9 @@ from helpers import (
     train,
 )
 
-from sknnopt import _batching
-from sknnopt._batching import Fit, cut, train_together
+from sknnopt import _advancing, _fits
+from sknnopt._batching import train_together
+from sknnopt._fits import Fit, cut
 from sknnopt._loop import CancelledError, Loop
 from sknnopt._progress import SearchProgress
 from sknnopt.activations import ACTIVATIONS
@@ -80,7 +81,7 @@ def test_fits_of_one_kind_are_one_batch(n_workers):
 def test_fits_of_many_kinds(n_workers, monkeypatch):
     """Fits of other kinds train in batches of their own, on any number of threads."""
     # Any step is worth a thread.
-    monkeypatch.setattr(_batching, "_WORTH_A_THREAD", 1e3)
+    monkeypatch.setattr(_fits, "_WORTH_A_THREAD", 1e3)
     kinds = [
         make_kind(restore_best=True),
         make_kind(restore_best=True, hidden=(7,), activations="relu"),
@@ -225,7 +226,7 @@ def test_a_penalized_fit_may_leave_first(monkeypatch):
         for l2, max_epochs in ((1e-3, 1), (0.0, 3))
     ]
     fits = [fit_of(job) for job in jobs]
-    monkeypatch.setattr(_batching, "Loop", Counted)
+    monkeypatch.setattr(_advancing, "Loop", Counted)
     outcomes = train_together(fits, never)
     assert begun == [2]
     assert_as_alone(fits, outcomes)

@@ -27,6 +27,8 @@ from benchmarks.quality import (
     _comparing,
     _figures,
     _fit_times,
+    _large_tables,
+    _later,
     _report,
     _run,
     _running,
@@ -435,6 +437,33 @@ def test_store_resumes_and_drops_other_versions(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["linear.json"]
 
 
+def test_first_run_on_held_out_tables_stays(tmp_path):
+    """The result is ours of the first time, whatever follows; a later run is apart."""
+    held_out = [t.name for t in _catalogue.GROUPS["held-out"] if t.task == REGRESSION]
+    peer = _running.Store(tmp_path, "linear", {"package": "1.0"})
+    for name in held_out:
+        peer.add(name, {"rmse": [1.0], "mae": [1.0]})
+    for version, error in (("1", 2.0), ("2", 3.0), ("3", 0.5)):
+        ours = _running.Store(tmp_path, OURS, {"source": version})
+        assert ours.tables == {}
+        for name in [*held_out, "diabetes"]:
+            ours.add(name, {"rmse": [error], "mae": [error]})
+    for is_first, expected in ((True, 2.0), (False, 0.5)):
+        scores = _comparing.read_scores(tmp_path, is_first=is_first)
+        own = scores[scores["method"] == OURS].set_index("table")["rmse"]
+        assert own.pop("diabetes") == 0.5
+        assert set(own.index) == set(held_out)
+        assert (own == expected).all()
+    text = _later.section(tmp_path)
+    label = METHODS["linear"].label
+    assert f"| {label} | 2 [2, 2] | 0.5 [0.5, 0.5] | 2 [2, 2] | 0.5" in text
+
+
+def test_later_run_is_told_only_where_there_is_one(tmp_path):
+    """One run has no section of its own."""
+    assert _later.section(tmp_path) == ""
+
+
 @pytest.fixture
 def cheap(monkeypatch):
     """Return the tables to which a cheap method, for numbers alone, was fitted."""
@@ -734,6 +763,32 @@ def test_section_of_fit_times_judges_the_median_ratio(factor, outcomes):
         assert f"{words}{_fit_times.BARS[peer]}: {outcome})" in text
 
 
+@pytest.mark.parametrize(("minutes", "outcome"), [(5, "met"), (5.1, "**missed**")])
+def test_section_of_large_tables_judges_minutes(minutes, outcome):
+    """A fit to 100,000 rows may take five minutes."""
+    names = ("processor", "cores", "system", "vector_instructions")
+    row = {"rows": 100_000, "seconds": 60 * minutes, "epochs": 25, "bytes": 10**8}
+    head = {"commit": "0" * 40, "is_dirty": False, "load_before": 1, "load_after": 1}
+    text = _large_tables.section(
+        {
+            "machine": dict.fromkeys(names, "some"),
+            "versions": {},
+            "rows": [{**row, "accuracy": 0.9, **head}],
+        }
+    )
+    assert f"| 100,000 | {minutes:.3g} | 25 | " in text
+    assert f"| 0.9000 | {_large_tables.BARS[100_000]} minutes: {outcome} |" in text
+
+
+def test_large_fit_is_measured():
+    """A fit to a made table has a time, epochs, memory and a fair accuracy."""
+    found = _large_tables.fit_large(400)
+    assert found["seconds"] > 0
+    assert found["epochs"] >= 1
+    assert found["bytes"] >= 0
+    assert 0.6 < found["accuracy"] <= 1
+
+
 def test_fits_are_timed_in_turn(monkeypatch):
     """Each method is fitted once to a split, and another one begins each time."""
     turns = []
@@ -843,7 +898,7 @@ def _read(out, stem="quality-quick"):
 def quick(tmp_path_factory):
     """Return the directory of a quick run with ours and two peers."""
     out = tmp_path_factory.mktemp("results")
-    parts = "development,tables,short-tables,fit-times"
+    parts = "development,tables,short-tables,fit-times,large-tables"
     words = ["--peers", "sknnopt,linear,sklearn", "--parts", parts, "--out", str(out)]
     command_line.main(["quality", "--quick", *words])
     return out
@@ -852,7 +907,12 @@ def quick(tmp_path_factory):
 def test_quick_run_leaves_all_files(quick):
     """A quick run writes scores, a report with all sections, and both pictures."""
     text = _read(quick)
-    headings = ["Development tables: regression", "Time of a fit", "The tables"]
+    headings = [
+        "Development tables: regression",
+        "Time of a fit",
+        "Large tables",
+        "The tables",
+    ]
     for heading in [*headings, "The methods"]:
         assert f"## {heading}\n" in text
     for name in ("sknnopt", "linear", "sklearn"):

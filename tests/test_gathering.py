@@ -49,6 +49,8 @@ from skopt.space import Real
 from sknnopt import _batching, _gathering
 from sknnopt._gathering import GatheringBackend
 from sknnopt._rendezvous import TaskCancelledError, current, exchange
+from sknnopt._rungs import Rungs
+from sknnopt._tasks import ordinal
 
 assert enable_halving_search_cv
 
@@ -283,7 +285,7 @@ def test_width_and_n_jobs(echo, options, n_jobs, sizes):
 
 def test_memory_bounds_rounds(echo, monkeypatch):
     """Fits are held while their bytes stay within the memory."""
-    monkeypatch.setattr(_gathering, "cpu_count", lambda: 1)
+    monkeypatch.setattr(_gathering, "n_cores", lambda: 1)
     with parallel_config(backend="sknnopt", memory=4):
         Parallel()(delayed(hand_over)(i) for i in range(10))
     assert [len(payloads) for payloads in echo] == [4, 4, 2]
@@ -291,7 +293,7 @@ def test_memory_bounds_rounds(echo, monkeypatch):
 
 def test_default_memory(echo, monkeypatch):
     """Without the option a third of what is free bounds the rounds."""
-    monkeypatch.setattr(_gathering, "cpu_count", lambda: 1)
+    monkeypatch.setattr(_gathering, "n_cores", lambda: 1)
     monkeypatch.setattr(_gathering, "free_memory", lambda: 12)
     with parallel_config(backend="sknnopt"):
         Parallel()(delayed(hand_over)(i) for i in range(10))
@@ -318,6 +320,87 @@ def test_wrong_memory(memory):
     """A memory that is no number of bytes is refused at once."""
     with pytest.raises(ValueError, match=f"memory={memory!r} .*bytes"):
         parallel_config(backend="sknnopt", memory=memory)
+
+
+@pytest.mark.parametrize(("told", "n_workers"), [("1", 1), ("64", joblib.cpu_count())])
+def test_cores_of_a_process(monkeypatch, told, n_workers):
+    """Threads that train are no more than the process's share of the cores."""
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    asked = []
+
+    def train_together(payloads, is_cancelled, **options):
+        asked.append(options["n_workers"])
+        return payloads
+
+    monkeypatch.setattr(_batching, "train_together", train_together)
+    with parallel_config(backend="sknnopt"):
+        Parallel()(delayed(hand_over)(i) for i in range(3))
+    assert asked == [n_workers]
+
+
+# ------------------------------------------------------------------ numbers and rungs
+
+
+@pytest.mark.usefixtures("gathering", "echo")
+def test_tasks_know_their_place():
+    """A task, and what it calls, knows the how-manieth of the outermost call it is."""
+
+    def inner(i):
+        return ordinal(), i
+
+    def outer(i):
+        exchange(i, 1)
+        return ordinal(), Parallel()(delayed(inner)(j) for j in range(2))
+
+    assert ordinal() is None
+    for pre_dispatch in ("all", 3):
+        parallel = Parallel(pre_dispatch=pre_dispatch)
+        found = parallel(delayed(outer)(i) for i in range(20))
+        assert found == [(i, [(i, 0), (i, 1)]) for i in range(20)]
+
+
+@pytest.fixture
+def rungs_of_rounds(monkeypatch):
+    """Note which rungs are handed on in each round."""
+    seen = []
+
+    def train_together(payloads, is_cancelled, *, rungs, **options):
+        seen.append(rungs)
+        return payloads
+
+    monkeypatch.setattr(_batching, "train_together", train_together)
+    return seen
+
+
+def test_rungs_serve_one_call(rungs_of_rounds):
+    """All rounds of the first call have the rungs, those of later calls have none."""
+    rungs = Rungs(2)
+    with parallel_config(backend="sknnopt", width=4, rungs=rungs):
+        Parallel()(delayed(abs)(i) for i in range(3))  # trains nothing
+        for _ in range(2):
+            Parallel()(delayed(hand_over)(i) for i in range(8))
+    assert rungs_of_rounds == [rungs, rungs, None, None]
+    with parallel_config(backend="sknnopt"):
+        Parallel()(delayed(hand_over)(i) for i in range(2))
+    assert rungs_of_rounds[4:] == [None]
+
+
+def test_rungs_of_inner_calls(rungs_of_rounds):
+    """What inner calls hand over belongs to the outermost call's rungs."""
+
+    def outer(i):
+        return Parallel()(delayed(hand_over)((i, j)) for j in range(2))
+
+    rungs = Rungs(2)
+    with parallel_config(backend="sknnopt", rungs=rungs):
+        Parallel()(delayed(outer)(i) for i in range(4))
+    assert rungs_of_rounds == [rungs]
+
+
+def test_wrong_rungs():
+    """What are no rungs is refused at once."""
+    with pytest.raises(ValueError, match="rungs=3 of backend 'sknnopt'"):
+        parallel_config(backend="sknnopt", rungs=3)
 
 
 # ------------------------------------------------------------------ sequential calls
@@ -562,7 +645,7 @@ def test_random_schedules_through_joblib(chunk, monkeypatch):
     for seed in range(chunk, int(os.environ.get("SKNNOPT_SCHEDULES", "400")) // 5, 2):
         plan, ledger = random_plan(seed), Ledger()
         monkeypatch.setattr(_batching, "train_together", ledger.process)
-        monkeypatch.setattr(_gathering, "cpu_count", lambda plan=plan: plan.slots)
+        monkeypatch.setattr(_gathering, "n_cores", lambda plan=plan: plan.slots)
         if plan.call.n_jobs == 1:
             plan.call.n_jobs = -1
         if plan.width == 1:
@@ -635,7 +718,7 @@ def leave_in_disorder(enter, leave, i):
 @pytest.mark.usefixtures("gathering")
 def test_filters_of_warnings_are_brought_back(monkeypatch):
     """Tasks that interleave `catch_warnings` leave the filters as they were."""
-    monkeypatch.setattr(_gathering, "cpu_count", lambda: 2)
+    monkeypatch.setattr(_gathering, "n_cores", lambda: 2)
     enter, leave = (threading.Event(), threading.Event()), threading.Event()
     filters, copies = warnings.filters, list(warnings.filters)
     shown = warnings.showwarning
@@ -648,7 +731,7 @@ def test_filters_of_warnings_are_brought_back(monkeypatch):
 @pytest.mark.usefixtures("gathering")
 def test_recorded_warnings_are_kept(monkeypatch):
     """A block that records warnings around a search still records after it."""
-    monkeypatch.setattr(_gathering, "cpu_count", lambda: 2)
+    monkeypatch.setattr(_gathering, "n_cores", lambda: 2)
     enter, leave = (threading.Event(), threading.Event()), threading.Event()
     with warnings.catch_warnings(record=True) as record:
         warnings.simplefilter("always")

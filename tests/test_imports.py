@@ -7,12 +7,20 @@ import subprocess
 import sys
 
 #: Packages of which most users never need a part.
-OPTIONAL = {"matplotlib", "skopt", "rich", "safetensors", "pandas.plotting"}
+OPTIONAL = {
+    "matplotlib",
+    "optuna",
+    "pandas.plotting",
+    "rich",
+    "safetensors",
+    "skopt",
+}
 PROGRAM = """
 import importlib, json, sys
 import torch, sklearn, skorch, pandas
 seen, loaded = set(sys.modules), {}
-for name in ("classifier", "regressor", "search", "persistence", "displays"):
+parts = ("classifier", "regressor", "search", "persistence", "displays")
+for name in (*parts, "_samplers", "_study"):
     importlib.import_module(f"sknnopt.{name}")
     loaded[name] = sorted(set(sys.modules) - seen)
     seen.update(sys.modules)

@@ -104,6 +104,46 @@ def test_stop_all(stop_at):
     assert loop.result().epochs.tolist() == [stop_at] * 2
 
 
+@pytest.mark.parametrize("restore_best", [False, True])
+def test_leaving(restore_best):
+    """Who is let go keeps its last weights, the others return to their best."""
+    kind = make_kind(restore_best=restore_best)
+    sizes, valid = (26, 11, 20, 15), (6, 6, 6, 6)
+    settings = {"learning_rate": [0.1, 0.03, 0.3, 0.2], "max_epochs": [20, 20, 20, 3]}
+    job = make_job(kind, sizes, valid=valid, **settings)
+    record = start(job)
+    expected, lines = train(job, duplicate(record))
+    loop = Loop(job, record)
+    for _ in range(4):
+        loop.settle(loop.epoch())
+    last = loop.record.compact(kind).weights.clone()
+    # The last one has ended already, and is not let go.
+    assert loop.leave(np.array([1, 2, 3]))
+    assert loop.live.tolist() == [0]
+    while loop.settle(loop.epoch()):
+        pass
+    result = loop.result()
+    assert torch.equal(result.weights[1:3], last[1:3])
+    assert result.best_epoch[1:3].tolist() == result.epochs[1:3].tolist() == [4, 4]
+    for member in (0, 3):
+        assert_same_member(result, expected.take(np.array([member])), member)
+    for member, n_epochs in ((0, 20), (1, 4), (2, 4), (3, 3)):
+        mine, whole = history_of(loop.history, member), history_of(lines, member)
+        for name, values in whole.items():
+            assert np.array_equal(mine[name], values[:n_epochs]), name
+
+
+def test_all_leave():
+    """When all are let go the loop is over; who diverged before is told."""
+    job = make_job(make_kind(optimizer="sgd"), (20, 20), learning_rate=[1e200, 1e-3])
+    loop = Loop(job, start(job))
+    loop.settle(loop.epoch())
+    loop.settle(loop.epoch())
+    assert not loop.leave(np.array([0, 1]))
+    assert loop.diverged.tolist() == [True, False]
+    assert loop.result().epochs[1] == 2
+
+
 @pytest.mark.parametrize("sizes", [(26, 26, 26), (26, 11, 20)])
 def test_best_weights(sizes):
     """The weights are those of the epoch with the lowest validation loss."""

@@ -91,7 +91,7 @@ def test_defaults():
     defaults = {n: (o.learning_rate, o.weight_decay) for n, o in OPTIMIZERS.items()}
     assert defaults == {
         "adam": (1e-3, 0.0),
-        "adamw": (3e-3, 0.02),
+        "adamw": (5e-3, 0.02),
         "nadam": (1e-3, 0.0),
         "rmsprop": (1e-3, 0.0),
         "adagrad": (1e-2, 0.0),

@@ -89,9 +89,11 @@ def _kind(n_rows=1000, **params):
         (1, 1),
         (199, 199),
         (200, 200),
-        (201, 128),
-        (6400, 128),
-        # 181.02 is the geometric middle between 128 and 256.
+        (201, 64),
+        (3200, 64),
+        # 90.5 is the geometric middle between 64 and 128.
+        (4525, 64),
+        (4526, 128),
         (9050, 128),
         (9051, 256),
         (12800, 256),
@@ -107,8 +109,8 @@ def test_automatic_batch_size(n_rows, expected):
 
 @pytest.mark.parametrize("n_rows", np.unique(np.geomspace(201, 1e6, 60).astype(int)))
 def test_automatic_batch_size_is_nearest(n_rows):
-    """No other power of two between 128 and 256 is nearer, as a ratio."""
-    powers = np.array([128, 256])
+    """No other power of two between 64 and 256 is nearer, as a ratio."""
+    powers = np.array([64, 128, 256])
     distance = np.abs(np.log(powers / (n_rows / 50)))
     assert batch_size("auto", int(n_rows)) == powers[distance.argmin()]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from estimators import plain_classifier, plain_regressor
 
-from sknnopt import _batching, _fitting, _spreading
+from sknnopt import _batching, _fits, _fitting, _spreading
 
 MANY = {"n_units": 16, "n_members": 4, "max_epochs": 4, "random_state": 0}
 
@@ -30,7 +30,7 @@ def always_spread(monkeypatch):
         trained.append(len(fits))
         return train(fits, *rest)
 
-    monkeypatch.setattr(_batching, "_WORTH_A_THREAD", 0.0)
+    monkeypatch.setattr(_fits, "_WORTH_A_THREAD", 0.0)
     monkeypatch.setattr(_batching, "_train", watched)
     monkeypatch.setattr(_fitting, "n_cores", lambda: 2)
     return trained

@@ -9,13 +9,13 @@ import pytest
 import torch
 from estimators import plain_classifier, plain_regressor
 from joblib import Parallel, delayed, parallel_config
+from pruning import Course, brackets_of, expected_pruning
 from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import (
     GridSearchCV,
-    HalvingRandomSearchCV,
     RandomizedSearchCV,
     cross_val_predict,
     cross_validate,
@@ -25,7 +25,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
-import sknnopt._batching
+from sknnopt._rungs import RULES, Rungs
+from sknnopt._tasks import ordinal
 from sknnopt.optimizers import OPTIMIZERS
 
 SMALL = {"hidden_layer_sizes": (7, 5), "max_epochs": 4, "random_state": 0}
@@ -37,20 +38,6 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def rounds(monkeypatch):
-    """Note how many fits train together in each round."""
-    sizes = []
-    original = sknnopt._batching.train_together
-
-    def train_together(fits, is_cancelled, **options):
-        sizes.append(len(fits))
-        return original(fits, is_cancelled, **options)
-
-    monkeypatch.setattr(sknnopt._batching, "train_together", train_together)
-    return sizes
 
 
 @pytest.fixture
@@ -120,38 +107,107 @@ def test_every_optimizer_in_one_search(table, rounds):
     assert rounds == [6 * len(OPTIMIZERS)]
 
 
-def test_random_and_halving_searches(table):
-    """Random and halving searches score as they do alone."""
+def test_random_search(table):
+    """A random search scores as it does alone."""
     X, y = table
     space = {"learning_rate": [0.001, 0.01, 0.1], "n_units": [4, 9, 16]}
     network = plain_classifier(max_epochs=3, random_state=0)
     common = {"cv": 3, "random_state": 0, "scoring": "accuracy"}
     assert_same_search(RandomizedSearchCV(network, space, n_iter=5, **common), X, y)
-    halving = HalvingRandomSearchCV(
-        network, space, resource="max_epochs", max_resources=9, **common
+
+
+def scoring_that_keeps(models):
+    """Return a scorer that puts the model of each fit of a search into a dict."""
+
+    def score(model, X, y):
+        number = ordinal()
+        models[len(models) if number is None else number] = model
+        return get_scorer("neg_log_loss")(model, X, y)
+
+    return score
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("width", [256, 10])
+def test_pruned_search(table, width, rule):
+    """Those that stay have all as without pruning, the others all up to their rung."""
+    network = plain_classifier(
+        max_epochs=18, random_state=0, early_stopping=True, n_iter_no_change=4
     )
-    assert_same_search(halving, X, y)
+    space = {
+        "learning_rate": [1e-4, 1e-3, 1e-2, 1e-1],
+        "n_units": [4, 9],
+        "activation": ["relu", "tanh"],
+    }
+    search = RandomizedSearchCV(
+        network, space, n_iter=14, cv=3, random_state=0, refit=False
+    )
+    whole, found = {}, {}
+    scores = search.set_params(scoring=scoring_that_keeps(whole)).fit(*table)
+    scores = scores.cv_results_
+    courses = {
+        number: Course(np.minimum.accumulate(model.history_["valid_loss"]).tolist(), 18)
+        for number, model in whole.items()
+    }
+    rungs = Rungs(3, rule=rule, min_epochs=2)
+    with parallel_config(backend="sknnopt", width=width, rungs=rungs):
+        search.set_params(scoring=scoring_that_keeps(found)).fit(*table)
+    expected = expected_pruning(
+        courses,
+        3,
+        min_epochs=2,
+        gatherings=[range(i, min(i + width, 42)) for i in range(0, 42, width)],
+        brackets=brackets_of(2, 3, 14) if rule == "hyperband" else None,
+    )
+    assert rungs.pruned == expected
+    assert set(expected.values()) == {2, 6}
+    for number, model in whole.items():
+        candidate, fold = divmod(number, 3)
+        epoch = expected.get(candidate, 18)
+        history = model.history_.query("epoch <= @epoch")
+        assert found[number].history_.equals(history)
+        if len(history) == len(model.history_):
+            name = f"split{fold}_test_score"
+            assert search.cv_results_[name][candidate] == scores[name][candidate]
+        else:
+            assert found[number].best_epoch_ == found[number].n_iter_ == epoch
 
 
-def test_bayesian_search(table, rounds):
-    """Several points of BayesSearchCV train together, and score as alone."""
-    skopt = pytest.importorskip("skopt")
+def test_the_refit_is_not_pruned(table):
+    """A refit that gathers trains whole, even of a candidate that left the search."""
     X, y = table
-    search = skopt.BayesSearchCV(
-        plain_classifier(**SMALL),
-        {"learning_rate": (1e-3, 1e-1, "log-uniform")},
-        n_iter=4,
-        n_points=2,
-        n_jobs=-1,
-        cv=3,
-        random_state=0,
-        refit=False,
+    model = OneVsRestClassifier(
+        plain_classifier(max_epochs=12, random_state=0, early_stopping=True)
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert_same_search(search, X, y)
-    # Alone n_jobs=-1 would start processes: there, rounds are not seen.
-    assert rounds == [6, 6]
+    rungs = Rungs(2, reduction_factor=2, min_epochs=6)
+    search = GridSearchCV(
+        model,
+        {"estimator__learning_rate": [1e-5, 1e-1]},
+        cv=2,
+        refit=lambda results: next(iter(rungs.pruned)),
+    )
+    with parallel_config(backend="sknnopt", rungs=rungs):
+        search.fit(X, y)
+    assert len(rungs.pruned) == 1
+    expected = clone(model).set_params(**search.best_params_).fit(X, y)
+    found = search.best_estimator_.predict_proba(X)
+    assert np.array_equal(found, expected.predict_proba(X))
+
+
+def test_pruning_needs_a_validation_loss(table):
+    """Candidates without one fail with an error that says what gives one."""
+    X, y = table
+    search = GridSearchCV(
+        plain_classifier(**SMALL, early_stopping=False),
+        {"learning_rate": [0.01, 0.1]},
+        cv=2,
+        error_score="raise",
+    )
+    with (
+        parallel_config(backend="sknnopt", rungs=Rungs(2)),
+        pytest.raises(ValueError, match="early_stopping=True gives one"),
+    ):
+        search.fit(X, y)
 
 
 def test_cross_validation(table, rounds):

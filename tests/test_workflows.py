@@ -1,4 +1,4 @@
-"""The estimators inside the workflows of scikit-learn and scikit-optimize."""
+"""The estimators inside the workflows of scikit-learn."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingRegressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
-    HalvingRandomSearchCV,
     RandomizedSearchCV,
     TunedThresholdClassifierCV,
     cross_val_predict,
@@ -28,8 +26,6 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from skopt import BayesSearchCV
-from skopt.space import Categorical, Integer, Real
 
 from sknnopt.datasets import load_pima
 
@@ -92,56 +88,6 @@ def test_randomized_search(pima):
         _pipeline(), space, n_iter=8, cv=3, random_state=0, error_score="raise"
     )
     _assert_complete(_fit(search, pima), 8)
-
-
-def test_halving_search(pima):
-    """HalvingRandomSearchCV takes max_epochs as its resource."""
-    search = HalvingRandomSearchCV(
-        _pipeline(),
-        {"mlp__learning_rate": loguniform(1e-4, 1e-1)},
-        resource="mlp__max_epochs",
-        max_resources=9,
-        min_resources=1,
-        n_candidates=9,
-        cv=3,
-        random_state=0,
-        error_score="raise",
-    )
-    _fit(search, pima)
-    assert search.n_resources_ == [1, 3, 9]
-    assert search.best_estimator_["mlp"].n_iter_ == 9
-
-
-def test_bayes_search(pima):
-    """BayesSearchCV tunes per-layer, string and log-uniform parameters."""
-    space = {
-        "mlp__n_layers": Integer(1, 3),
-        "mlp__n_units__0": Integer(4, 16),
-        "mlp__activation__1": Categorical(["relu", "tanh"]),
-        "mlp__dropout__0": Real(0.0, 0.6),
-        "mlp__learning_rate": Real(1e-4, 1e-1, prior="log-uniform"),
-        "mlp__optimizer": Categorical(["adam", "sgd"]),
-    }
-    search = BayesSearchCV(_pipeline(), space, n_iter=6, cv=3, random_state=0)
-    _assert_complete(_fit(search, pima), 6)
-    names = search.best_estimator_["mlp"].activations_
-    assert search.best_params_["mlp__activation__1"] in (*names[1:2], "relu", "tanh")
-
-
-@pytest.mark.parametrize("rate", [1e3, 1e200])
-@pytest.mark.parametrize("estimator", [plain_classifier, plain_regressor])
-def test_disastrous_candidate_does_not_abort(pima, estimator, rate):
-    """A candidate that trains to absurd numbers leaves the search running."""
-    X, y = pima
-    pipeline = make_pipeline(StandardScaler(), estimator(max_epochs=5, random_state=0))
-    name = pipeline.steps[-1][0]
-    space = {
-        f"{name}__learning_rate": Categorical([rate, 1e-2]),
-        f"{name}__optimizer": Categorical(["sgd", "adam"]),
-    }
-    search = BayesSearchCV(pipeline, space, n_iter=4, cv=3, random_state=0)
-    _fit(search, (X, y))
-    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
 def test_cross_validation(pima):

@@ -37,6 +37,7 @@ _BASE: dict[str, Any] = {
     "n_iter_no_change": 20,
     "n_bins": None,
 }
+_LATEST = {"n_bins": "auto", "n_iter_no_change": 15, "learning_rate": 5e-3}
 _CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     PROTOTYPE: ("the prototype, with batches of 64 or more", {}),
     "bins-8": ("8 bins", {"n_bins": 8}),
@@ -53,9 +54,21 @@ _CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "layer": ("16 bins, layer normalization", {"n_bins": 16, "normalization": "layer"}),
     "one-layer": ("16 bins, (200)", {"n_bins": 16, "hidden_layer_sizes": (200,)}),
-    "defaults": (
-        "bins by rows, patience 15: the defaults",
+    "first": (
+        "bins by rows, patience 15",
         {"n_bins": "auto", "n_iter_no_change": 15},
+    ),
+    "batch": (
+        "the same, batches of 128 or more, learning rate 0.005",
+        {**_LATEST, "batch_size": 128},
+    ),
+    "no-dropout": (
+        "the same, batches of 64 or more, no dropout",
+        {**_LATEST, "dropout": 0.0},
+    ),
+    "defaults": (
+        "bins by rows, patience 15, learning rate 0.005: the defaults",
+        _LATEST,
     ),
 }
 

@@ -16,17 +16,22 @@ from benchmarks.quality._catalogue import GROUPS
 from benchmarks.quality._methods import METHODS, OURS
 from benchmarks.quality._scores import IS_GAIN
 
+#: Keeps ours on held-out tables as it was the first time.
+FIRST = f"{OURS}-first.json"
 #: Log-losses count as no smaller in ratios: below, one rare mistake decides.
 FLOOR = 0.01
 
 
-def read_scores(directory: Path) -> pd.DataFrame:
+def read_scores(directory: Path, *, is_first: bool = True) -> pd.DataFrame:
     """Read what all methods have scored.
 
     Parameters
     ----------
     directory : Path
         Holds a file for each method.
+    is_first : bool, default=True
+        Whether ours on held-out tables is the first run there, which is the result, or
+        the latest.
 
     Returns
     -------
@@ -35,11 +40,15 @@ def read_scores(directory: Path) -> pd.DataFrame:
         and the mean over splits of each score.
     """
     places = {t.name: (group, t.task) for group, ts in GROUPS.items() for t in ts}
+    found = {name: dict(stored["tables"]) for name, stored in _stored(directory)}
+    first = directory / FIRST
+    if is_first and first.exists():
+        found[OURS] |= json.loads(first.read_text(encoding="utf-8"))["tables"]
     rows = []
-    for name, stored in _stored(directory):
+    for name, tables in found.items():
         # A table may have been taken out of its group since.
-        for table in places.keys() & stored["tables"].keys():
-            means = {k: float(np.mean(v)) for k, v in stored["tables"][table].items()}
+        for table in places.keys() & tables.keys():
+            means = {k: float(np.mean(v)) for k, v in tables[table].items()}
             rows.append((name, table, *places[table], means))
     scores = pd.DataFrame([means for *_, means in rows])
     for column, name in enumerate(("method", "table", "group", "task")):

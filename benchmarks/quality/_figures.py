@@ -138,7 +138,14 @@ def _draw_time_panel(axes: Any, means: pd.Series, times: pd.Series) -> None:
             va="center",
             fontsize="small",
             color=color,
-            arrowprops={"arrowstyle": "-", "color": color, "alpha": 0.35, "lw": 0.8},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": color,
+                "alpha": 0.35,
+                "lw": 0.8,
+                # To the middle of the left edge: the line must not cross the words.
+                "relpos": (0, 0.5),
+            },
             annotation_clip=False,
         )
     axes.set_xscale("log")

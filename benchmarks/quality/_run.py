@@ -10,7 +10,14 @@ from typing import Any
 import pandas as pd
 
 from benchmarks._settings import Settings
-from benchmarks.quality import _choice, _fit_times, _shared_rows, _small_tables
+from benchmarks.quality import (
+    _choice,
+    _fit_times,
+    _large_tables,
+    _later,
+    _shared_rows,
+    _small_tables,
+)
 from benchmarks.quality._catalogue import GROUPS, TABLES, Table
 from benchmarks.quality._comparing import read_scores, read_versions
 from benchmarks.quality._figures import draw_against_time, draw_ranks
@@ -20,7 +27,15 @@ from benchmarks.quality._running import run_method
 from benchmarks.quality._splits import CAP
 
 #: Groups of tables, what else is measured, and the report, which every part ends with.
-PARTS = (*GROUPS, "choice", "tables", "short-tables", "fit-times", "report")
+PARTS = (
+    *GROUPS,
+    "choice",
+    "tables",
+    "short-tables",
+    "fit-times",
+    "large-tables",
+    "report",
+)
 #: Defaults are chosen on development tables; others have to be asked for.
 DEFAULT_PARTS = ("development", "report")
 _QUICK_TABLES = ("iris", "diabetes")
@@ -28,6 +43,7 @@ _QUICK_TABLES = ("iris", "diabetes")
 _SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "short_tables": _small_tables.section,
     "fit_times": _fit_times.section,
+    "large_tables": _large_tables.section,
     "choice": _choice.section,
     "tables": _shared_rows.section,
 }
@@ -144,11 +160,17 @@ def _measure_fit_times(directory: Path, settings: Settings) -> None:
     )
 
 
+def _measure_large_tables(directory: Path, settings: Settings) -> None:
+    path = directory / "large_tables.json"
+    _large_tables.measure_large_tables(path, quick=settings.quick)
+
+
 _MEASURES: dict[str, Callable[[Path, Settings], None]] = {
     "choice": _measure_choice,
     "tables": _measure_tables,
     "short-tables": _measure_short_tables,
     "fit-times": _measure_fit_times,
+    "large-tables": _measure_large_tables,
 }
 
 
@@ -163,7 +185,7 @@ def write_report(directory: Path, *, cap: int | None = CAP) -> None:
         Rows of a table that were used; None: all.
     """
     scores = read_scores(directory)
-    sections = [report(scores, cap=cap)]
+    sections = [report(scores, cap=cap), _later.section(directory)]
     for name, section in _SECTIONS.items():
         path = directory / f"{name}.json"
         if path.exists():
@@ -171,7 +193,7 @@ def write_report(directory: Path, *, cap: int | None = CAP) -> None:
     versions = read_versions(directory)
     if versions:
         sections.append(versions_section(versions))
-    text = "\n".join(sections)
+    text = "\n".join(filter(None, sections))
     directory.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
     group = drawn_group(scores)

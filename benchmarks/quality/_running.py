@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -16,8 +17,15 @@ import sknnopt
 from benchmarks._machine import commit
 from benchmarks._results import plain, write_json
 from benchmarks._timing import limited_threads
-from benchmarks.quality._catalogue import CLASSIFICATION, TABLES, Table, load
-from benchmarks.quality._methods import METHODS, OURS_FAMILY, Method
+from benchmarks.quality._catalogue import (
+    CLASSIFICATION,
+    GROUPS,
+    TABLES,
+    Table,
+    load,
+)
+from benchmarks.quality._comparing import FIRST
+from benchmarks.quality._methods import METHODS, OURS, OURS_FAMILY, Method
 from benchmarks.quality._scores import classification_scores, regression_scores
 from benchmarks.quality._splits import n_splits, split
 
@@ -48,11 +56,29 @@ class Store:
                 self.tables = stored["tables"]
             else:
                 print(f"{self.path.name} is of other versions: starting anew.")
+                keep_first(self.path, stored)
 
     def add(self, table: str, scores: Scores) -> None:
         """Keep the scores of a table, one number for each split."""
         self.tables[table] = plain(scores, _DIGITS)
         write_json(self.path, {**self._head, **commit(), "tables": self.tables})
+
+
+def keep_first(path: Path, stored: dict[str, Any]) -> None:
+    """Keep what ours was on held-out tables, unless that is kept already.
+
+    Parameters
+    ----------
+    path : Path
+        The file of a method, which is about to be written anew.
+    stored : dict
+        What is in it.
+    """
+    names = [table.name for table in GROUPS["held-out"]]
+    tables = {n: stored["tables"][n] for n in names if n in stored["tables"]}
+    first = path.with_name(FIRST)
+    if path.stem == OURS and tables and not first.exists():
+        write_json(first, {**stored, "tables": tables})
 
 
 def run_method(

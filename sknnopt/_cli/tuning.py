@@ -306,7 +306,7 @@ def _search(
 
     search = BayesSearchCV(
         clone(model),
-        space("small", prefix=f"{_STEP}__"),
+        space("skopt", "small", prefix=f"{_STEP}__"),
         n_iter=settings.n_iter,
         cv=folds,
         n_jobs=settings.n_jobs,
