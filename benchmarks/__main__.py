@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks import normalization, quality, scale, search, search_cost, speed
+from benchmarks import normalization, quality, scale, search, search_cost, speed, tuning
 from benchmarks._peers import PEERS
 from benchmarks._problems import SHAPES
 from benchmarks._settings import Settings
 from benchmarks.quality import METHODS
+from benchmarks.tuning import SEARCHES
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -55,6 +56,10 @@ BENCHMARKS: dict[str, Benchmark] = {
         run=quality.run,
         summary="How well real tables are predicted at default settings, beside peers.",
     ),
+    "tuning": Benchmark(
+        run=tuning.run,
+        summary="How well and how fast hyperparameters are found, beside peers.",
+    ),
 }
 
 
@@ -62,16 +67,19 @@ _NETWORKS = ["-".join(map(str, hidden)) for hidden in search.NETWORKS]
 #: What benchmarks can be restricted to.
 _RESTRICTIONS: dict[str, list[str]] = {
     "shapes": [*(shape.name for shape in SHAPES), *_NETWORKS],
-    "peers": list(dict.fromkeys([*PEERS, *METHODS])),
+    "peers": list(dict.fromkeys([*PEERS, *METHODS, *SEARCHES])),
     "parts": list(
         dict.fromkeys(
-            speed.PARTS + search.PARTS + search_cost.PARTS + scale.PARTS + quality.PARTS
+            part
+            for benchmark in (speed, search, search_cost, scale, quality, tuning)
+            for part in benchmark.PARTS
         )
     ),
 }
 #: What is not all of them by default.
 _DEFAULTS = {
-    "parts": f" (default: all, but of quality {', '.join(quality.DEFAULT_PARTS)})"
+    "parts": " (default: all, but of quality "
+    f"{', '.join(quality.DEFAULT_PARTS)}, of tuning {', '.join(tuning.DEFAULT_PARTS)})"
 }
 
 
@@ -96,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         peers=options.peers,
         parts=options.parts,
         full=options.full,
+        seconds=options.seconds,
     )
     out = _directory(options.out, quick=options.quick)
     for name in options.names or BENCHMARKS:
@@ -120,7 +129,14 @@ def _parser() -> argparse.ArgumentParser:
         help="processes at a time, where no times are measured (default: 1)",
     )
     parser.add_argument(
-        "--pairs", type=_positive, help="pairs of measurements (default: 15)"
+        "--pairs",
+        type=_positive,
+        help="pairs of measurements (default: 15), or splits of tuning (default: 10)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        help="wall time of each search of tuning (default: 60; with --quick 2)",
     )
     for name, words in _RESTRICTIONS.items():
         parser.add_argument(

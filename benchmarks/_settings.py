@@ -22,9 +22,11 @@ class Settings:
         Pairs of measurements; None: 15, and 2 in a smoke test.
     shapes, peers, parts : sequence of str or None, default=None
         Names to restrict the work to; None takes all, but of the parts of ``quality``
-        those that it has as its default.
+        and ``tuning`` those that they have as their default.
     full : bool, default=False
         Whether ``quality`` uses long tables whole.
+    seconds : float or None, default=None
+        Wall time that ``tuning`` gives each search; None: its own default.
     """
 
     quick: bool = False
@@ -34,6 +36,7 @@ class Settings:
     peers: Sequence[str] | None = None
     parts: Sequence[str] | None = None
     full: bool = False
+    seconds: float | None = None
 
     @property
     def n_pairs(self) -> int:

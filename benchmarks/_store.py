@@ -23,12 +23,18 @@ class Store:
         The JSON file. Rows in it are kept if the machine and the versions are still
         the same, and are not measured again if the commit is the same, too, and no
         file differed from it.
+    versions : dict or None, default=None
+        Versions of all that the rows depend on, a digest of the source among them; the
+        commit then does not count. None: those of the usual packages, and it does.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, versions: dict[str, str] | None = None) -> None:
         self.path = path
         self._commit = commit()
         self._head = plain(surroundings())
+        self._heeds_commit = versions is None
+        if versions is not None:
+            self._head["versions"] = dict(versions)
         self._rows: dict[str, dict[str, Any]] = {}
         self._read()
 
@@ -75,10 +81,15 @@ class Store:
 
     def _is_known(self, key: str, design: dict[str, Any]) -> bool:
         row = self._rows.get(key)
-        if row is None or row["is_dirty"]:
+        if row is None or row["design"] != design:
             return False
+        if not self._heeds_commit:
+            return True
         known = {name: row[name] for name in self._commit}
-        return known == self._commit and row["design"] == design
+        return known == self._commit and not row["is_dirty"]
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        return self._rows[key]
 
     def result(self) -> dict[str, Any]:
         """Return ``machine``, ``versions`` and ``rows``."""

@@ -143,10 +143,11 @@ def versions_of(method: Method) -> dict[str, str]:
     versions = method.versions()
     if method.family != OURS_FAMILY:
         return versions
-    return {"sknnopt": sknnopt.__version__, **versions, "source": _source_digest()}
+    return {"sknnopt": sknnopt.__version__, **versions, "source": source_digest()}
 
 
-def _source_digest() -> str:
+def source_digest() -> str:
+    """Return what tells whether any file of the package has changed."""
     digest = hashlib.sha256()
     root = Path(sknnopt.__file__).parent
     for path in sorted(root.rglob("*.py")):
