@@ -43,7 +43,7 @@ def client():
                 n_workers=N_WORKERS,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,
+                dashboard_address=":0",
             ) as cluster,
             distributed.Client(cluster) as client,
         ):

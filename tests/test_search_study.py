@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -162,19 +164,25 @@ def wait_for_trials(path, process):
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
-        n_finished = len(stored_params(path)) if path.exists() else 0
+        n_finished = count_finished(path)
         if n_finished >= 3:
             return n_finished
     raise AssertionError("no candidate was finished")
 
 
+def count_finished(path):
+    """Count the finished candidates; Optuna's own reader would make missing tables."""
+    query = "SELECT COUNT(*) FROM trials WHERE state <> 'RUNNING'"
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            return database.execute(query).fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
+
+
 def stored_params(path):
     """Read the parameters of the finished candidates, without our own reader."""
     import optuna
-    from sqlalchemy.exc import SQLAlchemyError
 
-    try:
-        study = optuna.load_study(study_name="sknnopt", storage=f"sqlite:///{path}")
-    except (KeyError, SQLAlchemyError):
-        return []
+    study = optuna.load_study(study_name="sknnopt", storage=f"sqlite:///{path}")
     return [trial.params for trial in study.get_trials() if trial.state.is_finished()]
