@@ -243,10 +243,10 @@ def test_replay_evaluates_the_rounds_that_it_is_given(table):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "expected"), [(10.0, 100), (1440.0, 100), (1441.0, 30)]
+    ("seconds", "expected"), [(10.0, 100), (144.0, 100), (144.1, 30)]
 )
 def test_number_of_candidates_follows_from_time(seconds, expected):
-    """20 candidates in 24 minutes are 100 in two hours, the most there may be."""
+    """20 candidates in 144 s are 100 on ten splits in two hours, the most there is."""
     assert _guide.n_candidates(seconds) == expected
 
 

@@ -34,7 +34,8 @@ BATCH = 32
 TEST_SHARE = 0.2
 #: Trials of Keras-Tuner that tell how many there will be.
 N_TRIED = 20
-#: Trials of a search, or if those would take Keras-Tuner more than ``LIMIT`` seconds.
+#: Trials of a search, or if those of all splits would take Keras-Tuner more than
+#: ``LIMIT`` seconds.
 N_CANDIDATES, N_FEWER = 100, 30
 LIMIT = 2 * 3600.0
 #: Trials with which numbers of threads are compared.
@@ -89,9 +90,9 @@ def n_candidates(seconds: float) -> int:
     Returns
     -------
     int
-        100 where one search of so many takes it 2 hours at most, else 30.
+        100 where so many on each split take it 2 hours at most in all, else 30.
     """
-    whole = seconds * N_CANDIDATES / N_TRIED
+    whole = seconds * N_SPLITS * N_CANDIDATES / N_TRIED
     return N_CANDIDATES if whole <= LIMIT else N_FEWER
 
 

@@ -66,9 +66,9 @@ _GUIDE = (
 )
 _RULE = (
     "Keras-Tuner took {spent} for {tried} candidates with {threads} of torch's "
-    "threads, the faster of the numbers tried ({compared}), so that a search of {most} "
-    "would take about {whole}; the limit is {limit}, above which there are {fewer} "
-    "candidates. Here there are {n}."
+    "threads, the faster of the numbers tried ({compared}), so that {most} on each of "
+    "{splits} splits would take it about {whole}; the limit is {limit}, above which "
+    "there are {fewer} candidates. Here there are {n}."
 )
 
 
@@ -104,7 +104,8 @@ def _rule(stored: Stored) -> Iterator[str]:
         tried=tried,
         threads=rule["threads"],
         compared=compared,
-        whole=f"{rule['seconds'] * N_CANDIDATES / tried / 60:.0f} min",
+        splits=N_SPLITS,
+        whole=f"{rule['seconds'] * N_SPLITS * N_CANDIDATES / tried / 60:.0f} min",
         limit=f"{LIMIT / 3600:g} hours",
         most=N_CANDIDATES,
         fewer=N_FEWER,
