@@ -332,4 +332,6 @@ def _history(columns: Columns, start: int, end: int, job: Job) -> Columns:
     own = {name: values[order] for name, values in own.items()}
     if not (job.settings.l1.any() or job.settings.l2.any()):
         own.pop("penalty", None)
+    if not np.isfinite([job.settings.clip_norm, job.settings.clip_value]).any():
+        own.pop("clipped_share", None)
     return own

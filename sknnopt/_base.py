@@ -34,7 +34,7 @@ from sknnopt._fitting import (
     threads_of,
     train,
 )
-from sknnopt._history import join_lines
+from sknnopt._history import expanded, join_lines
 from sknnopt._inputs import FLOATS, Inputs
 from sknnopt._job import Kind
 from sknnopt._layout import Layout
@@ -399,7 +399,7 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
     def history_(self) -> pd.DataFrame:
         """One row for each member and epoch."""
         check_is_fitted(self)
-        return pd.DataFrame(self._history)
+        return pd.DataFrame(expanded(self._history))
 
     @property
     def coefs_(self) -> list[np.ndarray]:

@@ -14,21 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sknnopt._clipper import Clipper
 from sknnopt._feed import Batch, Chunk, Epochs, rows_at_once
-from sknnopt._gradient_norms import GradientNorms, layer_columns
 from sknnopt._job import Job
 from sknnopt._layout import spread
 from sknnopt._members import Updates
+from sknnopt._monitoring import Monitor
 from sknnopt._network import MemberNetwork
 from sknnopt._propagation import Propagation
 from sknnopt._record import Record
 from sknnopt._reduction import sum_over_rows
 from sknnopt._scores import Evaluation
-from sknnopt.clipping import (
-    clip_by_norm,
-    clip_by_norm_per_tensor,
-    clip_by_value,
-)
 from sknnopt.losses import LOSSES
 from sknnopt.penalties import (
     add_l1_gradient,
@@ -142,6 +138,10 @@ class Loop:
             self._trained_on = Evaluation(
                 job.kind, job.rows, self._parameter, activations
             )
+        self._monitor = Monitor(
+            job, self.layout, self.epochs.rows_of_step, record.initial
+        )
+        self._clip = Clipper(job.kind, job.settings, self.layout)
         self._read_settings()
 
     @property
@@ -156,10 +156,6 @@ class Loop:
     def _read_settings(self) -> None:
         """Turn the settings into tensors that broadcast over the flat weights."""
         settings = self.job.settings
-        self._clip_norm = self._limit(settings.clip_norm)
-        self._clip_value = self._limit(settings.clip_value)
-        self._slices = [segment.columns for segment in self.layout.trained]
-        self._layers = layer_columns(self.layout)
         self._l1 = self._strength(settings.l1)
         self._l2 = self._strength(settings.l2)
         n_layers = len(self.kind.architecture.sizes) - 1
@@ -180,9 +176,6 @@ class Loop:
     def _positions(self, mask: np.ndarray) -> Tensor:
         # Explicit device: the user may have set another default.
         return torch.from_numpy(np.flatnonzero(mask)).to(self.gradient.device)
-
-    def _limit(self, values: np.ndarray) -> Tensor | None:
-        return self._tensor(values)[:, None] if np.isfinite(values).any() else None
 
     def _strength(self, values: np.ndarray) -> Tensor | None:
         if not values.any():
@@ -207,7 +200,7 @@ class Loop:
         """
         epochs = self.epochs
         self._before.copy_(self.record.weights)
-        self._norms = GradientNorms(self._layers, self.kind.monitor, epochs.n_steps)
+        self._monitor.begin(self.record.epochs == 0)
         rates = self._rates()
         of_step = self._tensor(rates[..., None]).unbind(0)
         totals = []
@@ -289,22 +282,21 @@ class Loop:
             add_l2_gradient(self.gradient, self.trained, self._l2)
         if hooks is not None:
             hooks.gradient(self.gradient, batch)
-        self._clip(self._norms.read(step, self.gradient))
-        self._update(step, rate)
+        self._move(step, rate)
         if hooks is not None:
             losses = self._loss.make(raw, batch.target, self._parameter)
             hooks.end(batch, raw, sum_over_rows(losses * batch.scale[..., 0]))
 
-    def _clip(self, norm: Tensor | None) -> None:
-        if self._clip_value is not None:
-            clip_by_value(self.gradient, self._clip_value)
-            norm = None
-        if self._clip_norm is None:
+    def _move(self, step: int, rate: Tensor) -> None:
+        """Clip the gradient and update the weights; look on, where that is asked."""
+        if not self._monitor.wants(step):
+            self._clip(self.gradient, None)
+            self._update(step, rate)
             return
-        if self.kind.clip_per_tensor:
-            clip_by_norm_per_tensor(self.gradient, self._clip_norm, self._slices)
-        else:
-            clip_by_norm(self.gradient, self._clip_norm, norm)
+        norm = self._monitor.before(self.gradient, self.trained)
+        self._clip(self.gradient, norm)
+        self._update(step, rate)
+        self._monitor.after(step, self.trained, self._passes.activations)
 
     def _update(self, step: int, rate: Tensor) -> None:
         if step < self.epochs.n_common_steps:
@@ -342,7 +334,8 @@ class Loop:
             line["train_score"] = self._trained_on(weights)[1]
         if self._held_out is not None:
             line["valid_loss"], line["valid_score"] = self._held_out(weights)
-        line.update(self._norms.columns())
+        line.update(self._monitor.columns())
+        line.update(self._clip.columns(self.epochs.n_steps))
         self.history.append(line)
         return line
 

@@ -148,6 +148,11 @@ class _Hidden:
         torch.mul(active[..., :units], mask, out=self._dropped[..., :units])
         return self._dropped
 
+    @property
+    def active(self) -> Tensor:
+        """The last pass's outputs, before dropout and without padding."""
+        return self._active[..., : self._units]
+
     def backward(self, gradient: Tensor) -> Tensor:
         units = self._units
         if self._mask is not None:
@@ -254,6 +259,17 @@ class Propagation:
             for layer, block in enumerate(self._hidden):
                 hidden = block.forward(hidden, masks[layer] if masks else None, weight)
             return self._head.forward(hidden)
+
+    @property
+    def activations(self) -> list[Tensor]:
+        """Each hidden layer's outputs in the last pass, before dropout.
+
+        Returns
+        -------
+        list of Tensor of shape (members, rows, units)
+            Written over by the next pass.
+        """
+        return [block.active for block in self._hidden]
 
     def backward(self, slope: Tensor, scale: Tensor) -> None:
         """Write the gradient of the last pass.

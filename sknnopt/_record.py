@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sknnopt._history import STATISTICS
 from sknnopt._job import Kind
 from sknnopt._layout import Layout, initial_weights
 from sknnopt.optimizers import OPTIMIZERS, initial_slots
@@ -41,6 +42,9 @@ class Record:
         Best monitored loss, the same for the schedule, and the schedule's factor.
     diverged : ndarray of bool, (members,)
         Members that met a number that is not finite.
+    initial : ndarray of float, (members, statistics, layers)
+        What the first step found in the networks as they were drawn; NaN if nobody
+        looked.
     generators : list of numpy.random.Generator
         Each member's own randomness.
     """
@@ -57,6 +61,7 @@ class Record:
     plateau_best: np.ndarray
     plateau_factor: np.ndarray
     diverged: np.ndarray
+    initial: np.ndarray
     generators: list[np.random.Generator]
 
     @classmethod
@@ -83,6 +88,7 @@ class Record:
         members = len(weights)
         flat = torch.tensor(weights, dtype=kind.torch_dtype, device=kind.device)
         zeros = np.zeros(members, dtype=np.int64)
+        n_layers = len(kind.architecture.sizes) - 1
         return cls(
             weights=flat,
             best_weights=flat.clone(),
@@ -96,6 +102,7 @@ class Record:
             plateau_best=np.full(members, np.inf),
             plateau_factor=np.ones(members),
             diverged=np.zeros(members, dtype=bool),
+            initial=np.full((members, len(STATISTICS), n_layers), np.nan),
             generators=generators,
         )
 

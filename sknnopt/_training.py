@@ -21,6 +21,7 @@ from skorch.dataset import Dataset, unpack_data
 from torch import Tensor, nn
 
 from sknnopt._callbacks import CallbackHooks, check_callbacks
+from sknnopt._history import expanded
 from sknnopt._job import Job, Kind, Rows
 from sknnopt._loop import Loop
 from sknnopt._network import MemberNetwork, plain_mode
@@ -157,7 +158,12 @@ class MemberNet(NeuralNet):
             Ready to predict.
         """
         net = cls(kind, record, loss_parameter).initialize()
-        means = pd.DataFrame(history).drop(columns="member").groupby("epoch").mean()
+        means = (
+            pd.DataFrame(expanded(history))
+            .drop(columns="member")
+            .groupby("epoch")
+            .mean()
+        )
         for epoch, row in zip(means.index, means.to_dict("records"), strict=True):
             net.history.append({"batches": [], "epoch": int(epoch), **row})
         return net
@@ -275,7 +281,7 @@ class MemberNet(NeuralNet):
     ) -> None:
         """Write the members' means into skorch's history; ``best`` is kept up."""
         self.history.record("epoch", int(line["epoch"].max()))
-        for name, values in line.items():
+        for name, values in expanded(line).items():
             if name not in ("member", "epoch"):
                 self.history.record(name, float(values.mean()))
         self.history.record("dur", seconds)

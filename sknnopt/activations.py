@@ -66,11 +66,19 @@ class ActivationOption(Option):
         Whether ``backward`` reads ``x`` as well as ``y``.
     initializer : str
         The entry of ``INITIALIZERS`` that ``weight_init="auto"`` picks.
+    is_cut : bool, default=False
+        Whether the output and the derivative are exactly 0 wherever x is below 0: a
+        unit that answers 0 to every row learns no more.
+    limits : (float, float) or None, default=None
+        For functions between two limits, low and high, whose derivative is a multiple
+        of ``(y - low) (high - y)``: they saturate near both.
     """
 
     backward: Callable[[Tensor, Tensor, Tensor], Tensor]
     reads_input: bool = False
     initializer: str
+    is_cut: bool = False
+    limits: tuple[float, float] | None = None
 
 
 def _relu(x: Tensor, out: Tensor | None = None) -> Tensor:
@@ -205,6 +213,7 @@ ACTIVATIONS: dict[str, ActivationOption] = {
         presets=frozenset({"small", "standard", "regularization", "guide"}),
         backward=_relu_backward,
         initializer="he_uniform",
+        is_cut=True,
     ),
     "tanh": ActivationOption(
         make=_tanh,
@@ -213,6 +222,7 @@ ACTIVATIONS: dict[str, ActivationOption] = {
         presets=frozenset({"small", "standard", "guide"}),
         backward=_tanh_backward,
         initializer="xavier_uniform",
+        limits=(-1.0, 1.0),
     ),
     "sigmoid": ActivationOption(
         make=_sigmoid,
@@ -222,6 +232,7 @@ ACTIVATIONS: dict[str, ActivationOption] = {
         presets=frozenset({"guide"}),
         backward=_sigmoid_backward,
         initializer="xavier_uniform",
+        limits=(0.0, 1.0),
     ),
     "leaky_relu": ActivationOption(
         make=_leaky_relu,

@@ -86,7 +86,10 @@ def clip_by_norm(
 
 
 def clip_by_norm_per_tensor(
-    gradient: Tensor, max_norm: Tensor, slices: Sequence[slice]
+    gradient: Tensor,
+    max_norm: Tensor,
+    slices: Sequence[slice],
+    norms: Sequence[Tensor] | None = None,
 ) -> Tensor:
     """Shorten the gradient of every weight matrix and bias vector on its own.
 
@@ -98,6 +101,8 @@ def clip_by_norm_per_tensor(
         Threshold of every member, for each tensor; infinity means no clipping.
     slices : sequence of slice
         Where each tensor lies in the flat gradient.
+    norms : sequence of Tensor of shape (M, 1) or None, default=None
+        Each tensor's norms where they are known already.
 
     Returns
     -------
@@ -113,8 +118,9 @@ def clip_by_norm_per_tensor(
     >>> clip_by_norm_per_tensor(g, limit, [slice(0, 2), slice(2, 3)])
     tensor([[0.6000, 0.8000, 0.5000]], dtype=torch.float64)
     """
-    for part in slices:
-        clip_by_norm(gradient[:, part], max_norm)
+    for number, part in enumerate(slices):
+        norm = None if norms is None else norms[number]
+        clip_by_norm(gradient[:, part], max_norm, norm)
     return gradient
 
 

@@ -218,10 +218,11 @@ def assert_same_member(together, alone, member, *, exact=True):
 
 def _assert_equal(mine, theirs, name, exact):
     mine, theirs = torch.as_tensor(mine), torch.as_tensor(theirs)
-    if exact or not mine.is_floating_point():
-        assert torch.equal(mine, theirs), name
-    else:
-        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
+    is_exact = exact or not mine.is_floating_point()
+    close = {"rtol": 0, "atol": 0} if is_exact else {"rtol": 1e-9, "atol": 1e-12}
+    torch.testing.assert_close(
+        mine, theirs, **close, equal_nan=True, msg=lambda text: f"{name}: {text}"
+    )
 
 
 class Block(nn.Module):

@@ -341,10 +341,14 @@ def test_history(table):
     assert history.groupby("member").epoch.apply(list).tolist() == [[1, 2, 3, 4, 5]] * 2
     expected = {
         "member", "epoch", "train_loss", "penalty", "train_score", "valid_loss",
-        "valid_score", "learning_rate", "gradient_norm", "gradient_norm_0",
-        "gradient_norm_1", "gradient_norm_2",
+        "valid_score", "learning_rate", "gradient_norm", "gradient_decay",
     }  # fmt: skip
-    assert set(history) == expected
+    expected |= {f"gradient_norm_{i}" for i in range(3)}
+    expected |= {f"update_ratio_{i}" for i in range(3)}
+    own = {name.rpartition("_")[0] for name in set(history) - expected}
+    shares = {"dead_share", "saturated_share"} & own
+    assert len(shares) <= 1
+    assert own - shares == {"activation_mean", "activation_variance"}
     assert history.notna().all(axis=None)
     norms = history[[f"gradient_norm_{i}" for i in range(3)]]
     assert (norms.max(axis=1) <= history.gradient_norm).all()

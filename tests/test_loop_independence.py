@@ -68,11 +68,12 @@ def _assert_independent(job, members=None):
         own, own_history = train(*take_member(job, record, member))
         assert_same_member(together, own, member)
         mine, theirs = history_of(history, member), history_of(own_history, 0)
-        # A penalty of others is zero here, and has no column alone.
-        assert set(mine) - {"penalty"} == set(theirs) - {"penalty"}
+        # What others are penalized and clipped for has no column alone.
+        others = {"penalty", "clipped_share"}
+        assert set(mine) - others == set(theirs) - others
         for name, values in theirs.items():
             if name != "member":
-                assert np.array_equal(mine[name], values), name
+                np.testing.assert_array_equal(mine[name], values, name)
     return together
 
 

@@ -130,7 +130,7 @@ def test_leaving(restore_best):
     for member, n_epochs in ((0, 20), (1, 4), (2, 4), (3, 3)):
         mine, whole = history_of(loop.history, member), history_of(lines, member)
         for name, values in whole.items():
-            assert np.array_equal(mine[name], values[:n_epochs]), name
+            np.testing.assert_array_equal(mine[name], values[:n_epochs], name)
 
 
 def test_all_leave():
@@ -285,7 +285,7 @@ def test_continued_run():
         assert_same_member(second, whole.take(np.array([member])), member)
         columns = history_of([*one, *two], member)
         for name, values in history_of(history, member).items():
-            assert np.array_equal(columns[name], values)
+            np.testing.assert_array_equal(columns[name], values)
 
 
 # ---------------------------------------------------------------- plateau

@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from helpers import (
+    history_of,
+    make_job,
+    make_kind,
+    plain_network,
+    start,
+    take_member,
+    train,
+)
+
+from sknnopt._feed import Epochs
+from sknnopt._history import LAYERS, STATISTICS, expanded
+from sknnopt._layout import Layout
+from sknnopt._monitoring import Monitor, layer_readers
+from sknnopt.activations import ACTIVATIONS
+
+X = torch.linspace(-40.0, 40.0, 8001, dtype=torch.float64)
+
+
+# ---------------------------------------------------------------- activations
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_what_is_cut_has_no_slope_below_zero(name):
+    """``is_cut`` marks the functions that are 0, with derivative 0, below 0."""
+    x = X.clone().requires_grad_()
+    y = ACTIVATIONS[name].make(x)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    below = X < 0
+    is_cut = bool((y[below] == 0).all() and (slope[below] == 0).all())
+    assert ACTIVATIONS[name].is_cut == is_cut
+
+
+@pytest.mark.parametrize("name", [n for n in ACTIVATIONS if ACTIVATIONS[n].limits])
+def test_slope_follows_from_the_limits(name):
+    """The derivative is proportional to (y - low) (high - y), and they are reached."""
+    low, high = ACTIVATIONS[name].limits
+    x = X.clone().requires_grad_()
+    y = ACTIVATIONS[name].make(x)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    product = ((y - low) * (high - y)).detach()
+    torch.testing.assert_close(
+        slope / slope.max(), product / product.max(), rtol=1e-6, atol=1e-12
+    )
+    assert y[0].item() == pytest.approx(low, abs=1e-12)
+    assert y[-1].item() == pytest.approx(high, abs=1e-12)
+
+
+# ---------------------------------------------------------------- one layer
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "dead", "saturated"),
+    [
+        # Three rows of four units: one is dead, one silent in two rows only.
+        ("relu", [[0, 1, 0, 2], [0, 2, 3, 1], [0, 1, 0, 1]], 0.25, np.nan),
+        # Flat below (1 - sqrt(0.95)) / 2 = 0.0127 and above 0.9873.
+        ("sigmoid", [[0.0126, 0.0128], [0.9872, 0.9874]], np.nan, 0.5),
+        # Flat beyond sqrt(0.95) = 0.9747 on both sides.
+        ("tanh", [[-0.975, 0.974], [0.0, 0.975], [0.1, -0.974]], np.nan, 1 / 3),
+        ("gelu", [[0, 1], [2, 3]], np.nan, np.nan),
+    ],
+)
+def test_reading_of_a_layer(name, values, dead, saturated):
+    """Shares are counted, and the variance is that over rows, averaged over units."""
+    outputs = np.array(values, dtype=float)
+    (read,) = layer_readers([(name,)])
+    (found,) = read(outputs[None], slice(None))
+    expected = [dead, saturated, outputs.mean(), outputs.var(axis=0).mean()]
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+def test_members_with_activations_of_their_own():
+    """Each member is read by its own activation, whichever of them are asked for."""
+    names = ["relu", "relu", "tanh", "sigmoid"]
+    outputs = np.random.default_rng(0).uniform(0, 1, (4, 6, 5))
+    outputs[:2, :, 1:3] = 0.0
+    (together,) = layer_readers([(name,) for name in names])
+    for members in (slice(None), np.array([1, 2]), np.array([0, 3])):
+        found = together(outputs[members], members)
+        for own, member in zip(found, np.arange(4)[members], strict=True):
+            (alone,) = layer_readers([(names[member],)])
+            (expected,) = alone(outputs[[member]], slice(None))
+            np.testing.assert_array_equal(own, expected)
+
+
+# ---------------------------------------------------------------- steps
+
+
+def _feed(monitor, job, layout):
+    """Show a monitor an epoch of random steps; return what it was shown."""
+    rng = np.random.default_rng(3)
+    shape, width = (len(job), layout.n_trained), job.kind.architecture.hidden
+    real = torch.zeros(1, layout.n_trained, dtype=torch.float64)
+    for segment in layout.trained:
+        segment.view(real).fill_(1.0)
+    shown = []
+    for step in range(max(monitor.n_steps)):
+        tensors = [torch.tensor(rng.normal(size=shape)) * real for _ in range(3)]
+        outputs = [torch.tensor(rng.normal(size=(len(job), 8, n))) for n in width]
+        shown.append((*tensors, outputs))
+        if monitor.wants(step):
+            gradient, before, after = tensors
+            norm = monitor.before(gradient, before)
+            torch.testing.assert_close(norm[:, 0], gradient.norm(dim=1))
+            monitor.after(step, after, outputs)
+    return shown
+
+
+def _expected(shown, member, n_rows, layout):
+    """Return a step's statistics of a member, (statistics, layers), by plain sums."""
+    gradient, before, after, outputs = shown
+    n_layers = len(outputs) + 1
+    found = np.full((len(STATISTICS), n_layers), np.nan)
+    for layer in range(n_layers):
+        parts = [s for s in layout.trained if s.layer == layer]
+
+        def norm(flat, parts=parts):
+            pieces = [part.view(flat[[member]]).flatten() for part in parts]
+            return torch.cat(pieces).norm().item()
+
+        found[0, layer] = norm(gradient)
+        found[1, layer] = norm(after - before) / norm(before)
+    for layer, output in enumerate(outputs):
+        values = output[member, :n_rows].numpy()
+        found[3, layer] = np.mean(1 - values**2 < 0.05)
+        found[4, layer] = values.mean()
+        found[5, layer] = values.var(axis=0).mean()
+    return found
+
+
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+@pytest.mark.parametrize("monitor", ["light", "full"])
+def test_statistics_of_an_epoch(monitor, normalization):
+    """They are those of each member's last step, or means over all, of its own rows."""
+    kind = make_kind(monitor=monitor, normalization=normalization)
+    job, layout = make_job(kind, (20, 13, 7)), kind.layout
+    rows = Epochs(job).rows_of_step
+    assert rows.tolist() == [[8, 8, 7], [8, 5, 0], [4, 0, 0]]
+    initial = np.full((3, len(STATISTICS), 3), np.nan)
+    watch = Monitor(job, layout, rows, initial)
+    is_new = np.array([True, False, True])
+    watch.begin(is_new)
+    shown = _feed(watch, job, layout)
+    columns = watch.columns()
+    for member, n_steps in enumerate((3, 2, 1)):
+        steps = range(n_steps) if monitor == "full" else [n_steps - 1]
+        read = [_expected(shown[s], member, rows[s, member], layout) for s in steps]
+        np.testing.assert_allclose(columns[LAYERS][member], np.mean(read, 0), 1e-12)
+        norms = [shown[step][0][member].norm().item() for step in steps]
+        assert columns["gradient_norm"][member] == pytest.approx(np.mean(norms))
+        first = _expected(shown[0], member, rows[0, member], layout)
+        expected = first if is_new[member] else np.full_like(first, np.nan)
+        np.testing.assert_allclose(initial[member], expected, rtol=1e-12)
+
+
+def test_off_reads_nothing():
+    """Without a monitor no step is asked for, and there is no column."""
+    kind = make_kind(monitor="off")
+    job = make_job(kind, (20,))
+    initial = np.full((1, len(STATISTICS), 3), np.nan)
+    watch = Monitor(job, kind.layout, Epochs(job).rows_of_step, initial)
+    watch.begin(np.array([True]))
+    assert not any(watch.wants(step) for step in range(3))
+    assert watch.columns() == {}
+
+
+# ---------------------------------------------------------------- in training
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_training_shows_what_its_networks_do(activation, dropout):
+    """Of one step an epoch, all follows from the weights before and after it."""
+    kind = make_kind(batch_size=20, activations=activation, shuffle=False)
+    job = make_job(kind, (20,), max_epochs=2, dropout=[[0.0, dropout]])
+    weights = [start(job).weights]
+    for n_epochs in (1, 2):
+        result, history = train(replace(job, n_epochs=n_epochs))
+        weights.append(result.weights)
+    rows = torch.tensor(job.rows[0].table.X[job.rows[0].index])
+    layout = Layout.of(kind.architecture)
+    for line, (before, after) in zip(history, pairwise(weights), strict=True):
+        network = plain_network(kind.architecture, before[0])
+        with torch.no_grad():
+            outputs = [network[0](rows)]
+            outputs.append(network[1](outputs[0]))
+        expected = _expected(
+            (before, before, after, [output[None] for output in outputs]),
+            0,
+            20,
+            layout,
+        )
+        found = line[LAYERS][0]
+        np.testing.assert_allclose(found[[1, 4, 5]], expected[[1, 4, 5]], rtol=1e-9)
+        if activation == "relu":
+            dead = [np.mean((o == 0).all(0).numpy()) for o in outputs]
+            assert found[2, :2].tolist() == dead
+    np.testing.assert_array_equal(result.initial[0], history[0][LAYERS][0])
+
+
+def test_initial_networks_are_seen_once():
+    """What the first step finds stays, through epochs and a further run."""
+    job = make_job(make_kind(), (20, 13), max_epochs=1)
+    result, _ = train(job)
+    first = result.initial.copy()
+    assert np.isfinite(first[:, :2]).all()
+    again, _ = train(job, result)
+    np.testing.assert_array_equal(again.initial, first)
+
+
+@pytest.mark.parametrize("monitor", ["light", "full"])
+def test_statistics_do_not_depend_on_company(monitor):
+    """Every number is, bit for bit, that of the member alone."""
+    kind = make_kind(monitor=monitor, hidden=(5, 4), dtype=np.dtype(np.float32))
+    job = make_job(kind, (20, 13, 7), max_epochs=2)
+    _, together = train(job)
+    for member in range(3):
+        one, record = take_member(job, start(job), member)
+        _, alone = train(one, record)
+        for name, values in history_of(together, member).items():
+            if name != "member":
+                np.testing.assert_array_equal(values, history_of(alone, 0)[name])
+
+
+# ---------------------------------------------------------------- clipping
+
+
+@pytest.mark.parametrize("per_tensor", [False, True])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"clip_norm": [1.0, np.inf, 0.9]},
+        {"clip_value": [0.6, np.inf, 0.5]},
+        {"clip_norm": [1.0, np.inf, 0.9], "clip_value": [np.inf, np.inf, 0.9]},
+    ],
+)
+def test_clipped_share_counts_the_steps_that_clipping_changed(limits, per_tensor):
+    """It is exact, in light monitoring too, and NaN where nothing is clipped."""
+    kind = make_kind(clip_per_tensor=per_tensor, optimizer="sgd")
+    job = make_job(kind, (40, 29, 17), max_epochs=3, learning_rate=0.05, **limits)
+    gradients = []
+
+    class Keeper:
+        """Hooks that keep every gradient."""
+
+        def begin(self, batch):
+            """Do nothing."""
+
+        def gradient(self, gradient, batch):
+            """Keep a copy."""
+            gradients.append(gradient.clone())
+
+        def end(self, batch, raw, loss):
+            """Do nothing."""
+
+    _, history = train(job, hooks=Keeper())
+    shares = np.array([line["clipped_share"] for line in history])
+    tensors = [segment.columns for segment in kind.layout.trained]
+    expected = np.full((3, 3), np.nan)
+    for epoch in range(3):
+        for member, n_steps in ((0, 5), (2, 3)):
+            norm = limits.get("clip_norm", [np.inf] * 3)[member]
+            value = limits.get("clip_value", [np.inf] * 3)[member]
+            own = [g[member] for g in gradients[5 * epoch :][:n_steps]]
+            changed = []
+            for gradient in own:
+                by_value = gradient.clamp(-value, value)
+                parts = [by_value[t] for t in tensors] if per_tensor else [by_value]
+                is_long = any(part.norm() > norm for part in parts)
+                changed.append(is_long or not torch.equal(by_value, gradient))
+            expected[epoch, member] = np.mean(changed)
+    np.testing.assert_array_equal(shares, expected)
+    assert 0 < np.nanmean(shares) < 1
+
+
+# ---------------------------------------------------------------- columns
+
+
+def test_columns_of_layers():
+    """Each statistic of each layer has a column, but for those without a meaning."""
+    layers = np.arange(2 * 6 * 3, dtype=float).reshape(2, 6, 3)
+    layers[:, 3] = np.nan  # nothing saturates
+    columns = expanded({"epoch": np.array([1, 2]), LAYERS: layers})
+    hidden = ("dead_share", "activation_mean", "activation_variance")
+    assert set(columns) == {
+        "epoch",
+        "gradient_decay",
+        *(
+            f"{name}_{i}"
+            for name in ("gradient_norm", "update_ratio")
+            for i in range(3)
+        ),
+        *(f"{name}_{i}" for name in hidden for i in range(2)),
+    }
+    assert columns["activation_mean_1"].tolist() == [13.0, 31.0]
+    assert columns["gradient_decay"].tolist() == [0.0, 18.0 / 20.0]
