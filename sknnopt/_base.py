@@ -25,11 +25,14 @@ from sklearn.utils.validation import (
 )
 
 from sknnopt._architecture import Architecture
+from sknnopt._evidence import Run, input_ranges, means_by_epoch
+from sknnopt._first_look import initial_statistics
 from sknnopt._fitting import (
     Data,
     Mode,
     Trained,
     check_device,
+    draw_networks,
     rescaled,
     threads_of,
     train,
@@ -44,6 +47,7 @@ from sknnopt._plan import check_layers, make_architecture
 from sknnopt._record import Record
 from sknnopt._responses import Responder
 from sknnopt._training import MemberNet
+from sknnopt.diagnostics import Diagnosis, examine
 
 #: Rows of a prediction from which on libraries use several threads.
 _MANY_ROWS = 256
@@ -53,6 +57,7 @@ _PRIVATE_STATE = frozenset(
         "_inputs",
         "_record",
         "_history",
+        "_facts",
         "_loss_parameter",
         "_folds",
         "_target",
@@ -156,13 +161,7 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
     ) -> Data:
         """Check what ``fit`` was given and encode the target."""
         if mode == "new":
-            self._inputs = Inputs(
-                categorical_features=self.categorical_features,
-                impute_missing=self.impute_missing,
-                scale_inputs=self.scale_inputs,
-                n_bins=self.n_bins,
-                dtype=self.dtype,
-            ).find_columns(X)
+            self._inputs = self._make_inputs().find_columns(X)
         numbers, y = self._checked_table(X, y, reset=mode == "new")
         given = None
         if sample_weight is not None:
@@ -179,6 +178,15 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
         )
         weight = weight if weight is None else rescaled(weight)
         return Data(encoded, target, weight, given)
+
+    def _make_inputs(self) -> Inputs:
+        return Inputs(
+            categorical_features=self.categorical_features,
+            impute_missing=self.impute_missing,
+            scale_inputs=self.scale_inputs,
+            n_bins=self.n_bins,
+            dtype=self.dtype,
+        )
 
     def _checked_table(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         """Return the columns of numbers and the target, checked."""
@@ -215,10 +223,11 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
         return self._checked(X_val, y_val, weight, mode="validate")
 
     #: What a run leaves: the record's arrays, the columns of its history, and the
-    #: parameter that its loss read.
+    #: parameter that its loss read; and what it noted for a diagnosis.
     _inputs: Inputs
     _record: dict[str, np.ndarray]
     _history: dict[str, np.ndarray]
+    _facts: dict[str, Any]
     _loss_parameter: float
 
     @abstractmethod
@@ -275,6 +284,7 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
         self.n_outputs_ = n_outputs
         self.loss_name_ = loss
         self._loss_parameter = trained.loss_parameter
+        self._facts = trained.facts
         self._set_outcome(trained)
         self._set_out_of_fold(
             data.X, data.target, data.sample_weight, trained.folds, is_new=mode == "new"
@@ -335,19 +345,80 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
         if not self.__sklearn_is_fitted__():
             check_is_fitted(self)
         check_device(self.device)
+        return self._inputs.encode(X, self._checked_numbers(X, reset=False))
+
+    def _checked_numbers(self, X: Any, *, reset: bool) -> Any:
+        """Return the columns of numbers of rows without a target, checked."""
         inputs = self._inputs
         if inputs.has_columns(X):
-            validate_data(self, X, skip_check_array=True, reset=False)
-            return inputs.encode(X, inputs.numbers(X, self))
-        numbers = validate_data(
+            validate_data(self, X, skip_check_array=True, reset=reset)
+            return inputs.numbers(X, self)
+        return validate_data(
             self,
             X,
             accept_sparse="csr",
             dtype=FLOATS,
             ensure_all_finite=inputs.finite(X),
-            reset=False,
+            reset=reset,
         )
-        return inputs.encode(X, numbers)
+
+    def diagnose(self) -> Diagnosis:
+        """Say what is wrong with the last fit, and what to change.
+
+        Returns
+        -------
+        Diagnosis
+            Findings with their numbers, causes and remedies, the gravest first; none
+            for a healthy run. With ``monitor="off"`` nothing is known of gradients
+            and activations.
+
+        Examples
+        --------
+        >>> from sknnopt import OptimizedMLPClassifier
+        >>> from sknnopt.datasets import load_pima
+        >>> X, y = load_pima(return_X_y=True)
+        >>> model = OptimizedMLPClassifier(
+        ...     n_members=1, learning_rate=1e-6, max_epochs=10, random_state=0)
+        >>> model.fit(X, y).diagnose()[0].remedy
+        {'learning_rate': 1e-05}
+        """
+        check_is_fitted(self)
+        record = self._record
+        run = Run(
+            parameters=self.get_params(deep=False),
+            facts=self._facts,
+            architecture=self._architecture,
+            columns=means_by_epoch(self._history),
+            initial=record["initial"].mean(axis=0),
+            weights=record["weights"],
+            n_epochs=int(self._history["epoch"].max()),
+            best_epoch=int(np.median(record["best_epoch"])),
+            n_diverged=int(np.count_nonzero(record["diverged"])),
+        )
+        return examine(run)
+
+    def _initial_run(self, X: Any) -> Run:
+        """Return what there is to be seen before the first step."""
+        twin = self._copy(with_state=False)
+        twin._validate_params()
+        check_layers(twin)
+        twin._inputs = inputs = twin._make_inputs().find_columns(X)
+        numbers = twin._checked_numbers(X, reset=True)
+        inputs.learn(X, numbers, None)
+        encoded = inputs.encode(X, numbers)
+        # What the head will look like is not known without a target.
+        architecture = make_architecture(twin, inputs.n_columns_, 1)
+        kind = Kind(architecture, "squared_error", self.optimizer, dtype=encoded.dtype)
+        record = draw_networks(twin, kind)
+        ranges = None if self.scale_inputs else input_ranges(encoded)
+        return Run(
+            parameters=self.get_params(deep=False),
+            facts={"inputs": ranges},
+            architecture=architecture,
+            columns={},
+            initial=initial_statistics(kind, record, encoded),
+            weights=record.weights.numpy(),
+        )
 
     def _respond(self, X: Any) -> np.ndarray:
         """Return the members' mean response, ``(n_samples, n_outputs)``."""

@@ -18,6 +18,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from sknnopt._architecture import Architecture, per_layer
+from sknnopt._evidence import facts_of
 from sknnopt._feed import row_number_dtype, row_numbers
 from sknnopt._fits import Fit
 from sknnopt._folds import Folds, held_out_folds
@@ -88,6 +89,7 @@ class Trained:
     loss_parameter: float
     dropouts: tuple[float, ...]
     folds: Folds | None
+    facts: dict[str, Any]
 
 
 def train(
@@ -146,11 +148,22 @@ def train(
             start = partial(Record.start, job.kind, names, scale, seeds)
         else:
             start = partial(_resume, job.kind, record, mode, seeds)
-        return _run(estimator, job, start, fold_seed)
+        facts = facts_of(
+            job,
+            data.X,
+            data.target,
+            is_given_valid=valid is not None,
+            is_scaled=bool(estimator.scale_inputs),
+        )
+        return _run(estimator, job, start, fold_seed, facts)
 
 
 def _run(
-    estimator: Any, job: Job, start: Callable[[], Record], fold_seed: int
+    estimator: Any,
+    job: Job,
+    start: Callable[[], Record],
+    fold_seed: int,
+    facts: dict[str, Any],
 ) -> Trained:
     lines: list[dict[str, np.ndarray]]
     if _is_gathered(estimator):
@@ -169,7 +182,26 @@ def _run(
         folds = Folds(fold_seed, [rows.index for rows in job.rows])
     parameter = float(job.settings.loss_parameter[0])
     dropouts = tuple(job.settings.dropout[0].tolist())
-    return Trained(job.kind, arrays, lines, parameter, dropouts, folds)
+    return Trained(job.kind, arrays, lines, parameter, dropouts, folds, facts)
+
+
+def draw_networks(estimator: Any, kind: Kind) -> Record:
+    """Draw the networks that an estimator's fit would begin with.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose parameters are read.
+    kind : Kind
+        What the networks share.
+
+    Returns
+    -------
+    Record
+        Before the first step.
+    """
+    names, scale = _weight_init(estimator, kind.architecture)
+    return Record.start(kind, names, scale, _seeds(estimator))
 
 
 def threads_of(estimator: Any) -> AbstractContextManager[None]:

@@ -1,0 +1,228 @@
+"""What a run has left to judge it by, in plain arrays: means over its members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+
+from sknnopt._architecture import Architecture
+from sknnopt._history import LAYERS, STATISTICS
+from sknnopt._job import Job, Kind
+from sknnopt._layout import Layout
+from sknnopt.losses import LOSSES
+
+#: Rows that stand for a table.
+_N_ROWS = 1000
+#: Relative difference between the weights of units that counts as none.
+_EQUAL = 1e-5
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run, or networks before their first step.
+
+    Parameters
+    ----------
+    parameters : mapping of str to object
+        The estimator's.
+    facts : mapping of str to object
+        What ``fit`` noted of the rows and of what ``"auto"`` stood for.
+    architecture : Architecture
+        Shape of the networks.
+    columns : mapping of str to ndarray of shape (epochs,)
+        The history; ``layers`` has a statistic and a layer besides.
+    initial : ndarray of shape (statistics, layers)
+        What the first step found.
+    weights : ndarray of shape (members, columns)
+        The networks as they are now.
+    n_epochs, best_epoch : int, default=0
+        Epochs done, and the one that was kept.
+    n_diverged : int, default=0
+        Networks that diverged.
+    """
+
+    parameters: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    architecture: Architecture
+    columns: Mapping[str, np.ndarray]
+    initial: np.ndarray
+    weights: np.ndarray
+    n_epochs: int = 0
+    best_epoch: int = 0
+    n_diverged: int = 0
+    layers: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(range(len(self.architecture.hidden))))
+
+    @property
+    def n_members(self) -> int:
+        """How many networks there are."""
+        return len(self.weights)
+
+    def column(self, name: str) -> np.ndarray:
+        """Return a column by epoch; NaN where the history has none."""
+        nothing = np.full(self.n_epochs, np.nan)
+        found: np.ndarray = self.columns.get(name, nothing)
+        return found
+
+    def of_layers(self, name: str) -> np.ndarray:
+        """Return a statistic, ``(epochs, layers)``."""
+        if LAYERS not in self.columns:
+            n_layers = len(self.layers) + 1
+            return np.full((self.n_epochs, n_layers), np.nan)
+        found: np.ndarray = self.columns[LAYERS][:, STATISTICS.index(name)]
+        return found
+
+    def first(self, name: str) -> np.ndarray:
+        """Return a statistic of the networks as they were drawn, ``(layers,)``."""
+        found: np.ndarray = self.initial[STATISTICS.index(name)]
+        return found
+
+    @property
+    def layer_sizes(self) -> np.ndarray:
+        """Numbers of each layer that are trained."""
+        sizes = np.zeros(len(self.layers) + 1)
+        for segment in Layout.of(self.architecture).trained:
+            sizes[segment.layer] += prod(segment.shape)
+        return sizes
+
+    def alike_layers(self) -> tuple[int, ...]:
+        """Return hidden layers in which all units of a network are the same."""
+        layout = Layout.of(self.architecture)
+        found = []
+        for segment in layout.of_kind("weight")[:-1]:
+            if segment.shape[1] < 2:
+                continue
+            weights = self.weights[:, segment.columns].reshape(-1, *segment.shape)
+            spread = np.ptp(weights, axis=2).max(axis=1)
+            largest = np.abs(weights).max(axis=(1, 2))
+            if (spread <= _EQUAL * largest).any():
+                found.append(segment.layer)
+        return tuple(found)
+
+
+def means_by_epoch(history: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Average a history over the members that were alive in each epoch.
+
+    Parameters
+    ----------
+    history : mapping of str to ndarray of shape (lines, ...)
+        One line for each member and epoch.
+
+    Returns
+    -------
+    dict of ndarray of shape (epochs, ...)
+        ``epoch`` ascends; ``member`` is gone.
+    """
+    epochs, places = np.unique(history["epoch"], return_inverse=True)
+    means: dict[str, np.ndarray] = {"epoch": epochs}
+    counts = np.bincount(places)
+    for name, values in history.items():
+        if name in ("member", "epoch"):
+            continue
+        sums = np.zeros((len(epochs), *values.shape[1:]))
+        np.add.at(sums, places, values)
+        means[name] = sums / counts.reshape(-1, *[1] * (values.ndim - 1))
+    return means
+
+
+def facts_of(
+    job: Job, X: Any, target: np.ndarray, *, is_given_valid: bool, is_scaled: bool
+) -> dict[str, Any]:
+    """Note what a diagnosis asks of rows and settings, while they are at hand.
+
+    Parameters
+    ----------
+    job : Job
+        What is trained.
+    X : ndarray or sparse matrix of shape (n_rows, n_columns)
+        What the networks see.
+    target : ndarray of shape (n_rows, n_targets)
+        As the loss reads it.
+    is_given_valid : bool
+        Whether the validation rows are the user's own.
+    is_scaled : bool
+        Whether the inputs are standardized: they then need no look.
+
+    Returns
+    -------
+    dict
+        Plain numbers.
+    """
+    kind, settings = job.kind, job.settings
+    counts = _class_counts(kind, target)
+    return {
+        "n_rows": len(job.rows[0]),
+        "n_valid": len(job.held_out[0]) if job.held_out else 0,
+        "is_given_valid": is_given_valid,
+        "restores_best": kind.restore_best,
+        "learning_rate": float(settings.learning_rate[0]),
+        "max_epochs": int(settings.max_epochs[0]),
+        "class_counts": counts,
+        "constant_loss": _constant_loss(job, target, counts),
+        "inputs": None if is_scaled else input_ranges(X),
+    }
+
+
+def _class_counts(kind: Kind, target: np.ndarray) -> list[int] | None:
+    """Count the rows of each class; None for numbers and for several labels."""
+    if LOSSES[kind.loss].task != "classification" or target.shape[1] != 1:
+        return None
+    n_classes = max(2, kind.architecture.n_outputs)
+    counts = np.bincount(target[:, 0].astype(np.int64), minlength=n_classes)
+    return [int(count) for count in counts]
+
+
+def _constant_loss(
+    job: Job, target: np.ndarray, counts: list[int] | None
+) -> float | None:
+    """Return the loss of the best constant response; None where that is not known."""
+    if counts is not None:
+        shares = np.array(counts) / sum(counts)
+        return float(-np.sum(shares * np.log(np.maximum(shares, 1e-12))))
+    loss = LOSSES[job.kind.loss]
+    if loss.task != "regression":
+        return None
+    # Targets are standardized: 0 stands for their mean.
+    values = torch.tensor(target[_some(len(target))], dtype=torch.float64)[None]
+    parameter = torch.tensor(job.settings.loss_parameter[:1])[:, None, None]
+    losses = loss.make(torch.zeros_like(values), values, parameter)
+    return float(losses.mean())
+
+
+def input_ranges(X: Any) -> dict[str, float]:
+    """Describe how unlike the columns of a table are.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (n_rows, n_columns)
+        What the networks see; of many rows a part at equal steps is looked at.
+
+    Returns
+    -------
+    dict of str to float
+        Least and greatest standard deviation of the columns that vary, and the largest
+        absolute mean.
+    """
+    part = X[_some(X.shape[0])]
+    dense = np.asarray(part.toarray() if hasattr(part, "toarray") else part, float)
+    deviations = dense.std(axis=0)
+    varying = deviations[deviations > 0]
+    if not len(varying):
+        return {"least": 1.0, "greatest": 1.0, "mean": 0.0}
+    return {
+        "least": float(varying.min()),
+        "greatest": float(varying.max()),
+        "mean": float(np.abs(dense.mean(axis=0)).max()),
+    }
+
+
+def _some(n_rows: int) -> np.ndarray:
+    """Return numbers of rows at equal steps."""
+    return np.arange(0, n_rows, -(-n_rows // _N_ROWS))

@@ -1,0 +1,75 @@
+"""What networks do before their first step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from sknnopt._feed import padded_rows
+from sknnopt._history import STATISTICS
+from sknnopt._job import Kind
+from sknnopt._layout import Layout
+from sknnopt._monitoring import layer_readers
+from sknnopt._network import plain_mode
+from sknnopt._propagation import Propagation
+from sknnopt._record import Record
+
+#: Rows that are looked at.
+N_ROWS = 512
+
+
+def initial_statistics(kind: Kind, record: Record, X: Any) -> np.ndarray:
+    """Read the layers of networks as they were drawn.
+
+    Parameters
+    ----------
+    kind : Kind
+        What the networks share.
+    record : Record
+        Their weights.
+    X : ndarray or sparse matrix of shape (n_rows, n_features)
+        Rows; of many, a part at equal steps is looked at.
+
+    Returns
+    -------
+    ndarray of shape (statistics, layers)
+        Means over the networks. Nothing has been predicted yet that a loss could
+        judge: gradients are those of random derivatives of the loss by the outputs,
+        independent and of unit variance. There is no update yet: NaN.
+    """
+    rows = _some_rows(X)
+    n_rows, members = len(rows), len(record.weights)
+    layout = Layout.of(kind.architecture)
+    gradient = torch.zeros((members, layout.n_trained), dtype=kind.torch_dtype)
+    found = np.full(
+        (members, len(STATISTICS), len(kind.architecture.sizes) - 1), np.nan
+    )
+    inputs = torch.zeros((members, padded_rows(n_rows), rows.shape[1]))
+    inputs = inputs.to(kind.torch_dtype)
+    inputs[:, :n_rows] = torch.tensor(rows, dtype=kind.torch_dtype)
+    scale = torch.zeros((members, inputs.shape[1], 1), dtype=kind.torch_dtype)
+    scale[:, :n_rows] = 1.0 / n_rows
+    with plain_mode("cpu", gradient=False):
+        passes = Propagation(
+            kind.architecture, layout, record.weights.clone(), gradient, inputs.shape[1]
+        )
+        raw = passes.forward(inputs, weight=scale * n_rows)
+        slopes = np.random.default_rng(0).normal(size=raw.shape)
+        passes.backward(torch.tensor(slopes, dtype=kind.torch_dtype), scale)
+    readers = layer_readers([kind.architecture.activations] * members)
+    for layer, output in enumerate(passes.activations):
+        values = output[:, :n_rows].numpy()
+        found[:, 2:, layer] = readers[layer](values, slice(None))
+    squares = np.square(gradient.numpy())
+    starts = [segment.start for segment in layout.of_kind("weight")]
+    found[:, 0] = np.sqrt(np.add.reduceat(squares, starts, axis=1))
+    means: np.ndarray = found.mean(axis=0)
+    return means
+
+
+def _some_rows(X: Any) -> np.ndarray:
+    index = np.arange(0, X.shape[0], -(-X.shape[0] // N_ROWS))
+    part = X[index]
+    return np.asarray(part.toarray() if hasattr(part, "toarray") else part)

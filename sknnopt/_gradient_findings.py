@@ -1,0 +1,254 @@
+"""Findings about gradients, units and initial weights.
+
+Each function looks for one thing in a run, and returns a finding or None. Thresholds
+were chosen on the development tables of ``benchmarks/diagnosis``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sknnopt._evidence import Run
+from sknnopt._findings import Finding, Severity
+from sknnopt.activations import ACTIVATIONS
+from sknnopt.optimizers import OPTIMIZERS
+
+#: The first layer's gradient (root mean square) over the head's, in most epochs.
+VANISHED = 0.01
+#: Networks of fewer hidden layers have nowhere to lose a gradient.
+_DEEP = 3
+#: Times the gradient norm that a network with well-drawn weights begins with.
+EXPLODED = 50.0
+#: Norm of such a first gradient: of a mean loss with outputs near their start.
+_USUAL_NORM = 1.0
+#: Share of a layer's units, or of its outputs.
+MOST = 0.5
+#: Times that the variance of outputs may shrink or grow across the hidden layers.
+VARIANCE = 100.0
+#: Share of steps that clipping may change.
+CLIPPED = 0.5
+#: Share of a run's epochs that are its beginning.
+_BEGINNING = 0.25
+
+
+def vanishing_gradients(run: Run) -> Finding | None:
+    """Look for gradients that get lost on the way to the first layer."""
+    depth = len(run.layers)
+    if depth < _DEEP or run.alike_layers():
+        return None
+    scaled = run.of_layers("gradient_norm") / np.sqrt(run.layer_sizes)
+    if not run.n_epochs:
+        scaled = run.first("gradient_norm")[None] / np.sqrt(run.layer_sizes)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = scaled[:, 0] / scaled[:, -1]
+    share = float(np.mean(ratios < VANISHED))
+    if not share > MOST:
+        return None
+    weak = np.nanmedian(scaled / scaled[:, -1:], axis=0)[:-1] < VANISHED
+    ratio = float(np.nanmedian(ratios))
+    bounded = _of_kind(run, "limits")
+    remedy: dict[str, object] = {"activation": "relu", "weight_init": "auto"}
+    if not bounded:
+        remedy = {"weight_init": "auto", "normalization": "batch"}
+    cause = (
+        f"The gradient shrinks on its way through {depth} hidden layers "
+        f"({_activation_names(run)}), so that the first ones hardly learn."
+    )
+    if "sigmoid" in run.architecture.activations:
+        cause += " A sigmoid's derivative is at most 0.25, and each layer multiplies."
+    return Finding(
+        "vanishing_gradients",
+        "severe",
+        {"first layer's gradient by the head's": ratio, "share of epochs": share},
+        cause,
+        remedy,
+        tuple(np.flatnonzero(weak).tolist()),
+        _epochs(run),
+    )
+
+
+def exploding_gradients(run: Run) -> Finding | None:
+    """Look for gradients far longer than those of well-drawn networks."""
+    norms = run.column("gradient_norm")
+    first = float(np.sqrt(np.sum(np.square(run.first("gradient_norm")))))
+    known = np.append(norms[np.isfinite(norms)], first if np.isfinite(first) else [])
+    if not len(known):
+        return None
+    largest = float(known.max())
+    # A gradient that is no number was beyond all bounds before.
+    if largest < EXPLODED * _USUAL_NORM:
+        return None
+    is_drawn = first >= EXPLODED * _USUAL_NORM
+    remedy: dict[str, object] = {"clip_norm": 1.0}
+    cause = "Gradients are so long that a step throws the weights far off."
+    if is_drawn and run.parameters["weight_init"] != "auto":
+        remedy = {"weight_init": "auto", "clip_norm": 1.0}
+        cause += " The initial weights are too large for the width of the layers."
+    elif not run.parameters["scale_inputs"] and run.facts.get("inputs"):
+        remedy = {"scale_inputs": True, "clip_norm": 1.0}
+        cause += " The inputs are not standardized."
+    numbers = {"largest gradient norm": largest, "at the first step": first}
+    return Finding(
+        "exploding_gradients", "severe", numbers, cause, remedy, (), _epochs(run)
+    )
+
+
+def dead_units(run: Run) -> Finding | None:
+    """Look for relu units that answer 0 to every row of a batch."""
+    shares = _settled(run, "dead_share")
+    if shares is None:
+        return None
+    layers = np.flatnonzero(shares > MOST)
+    if not len(layers):
+        return None
+    return Finding(
+        "dead_units",
+        _severity(shares.max() > 0.8),
+        {f"dead in layer {layer}": float(shares[layer]) for layer in layers},
+        "Most relu units of a layer are 0 for every row, and so is their derivative: they "
+        "learn no more. Steps that are too long bring it about.",
+        {"activation": "leaky_relu", "weight_init": "auto", **_shorter_steps(run)},
+        tuple(layers.tolist()),
+        _epochs(run),
+    )
+
+
+def saturation(run: Run) -> Finding | None:
+    """Look for sigmoid and tanh outputs on the flat ends of their function."""
+    shares = _settled(run, "saturated_share")
+    if shares is None:
+        return None
+    layers = np.flatnonzero(shares > MOST)
+    if not len(layers):
+        return None
+    remedy: dict[str, object] = {"weight_init": "auto", "scale_inputs": True}
+    is_drawn = (np.nan_to_num(run.first("saturated_share")) > MOST / 2).any()
+    if not is_drawn:
+        remedy = {"activation": "relu", "weight_init": "auto", **_shorter_steps(run)}
+    return Finding(
+        "saturation",
+        _severity(shares.max() > 0.7),
+        {f"saturated in layer {layer}": float(shares[layer]) for layer in layers},
+        "Most outputs lie near the limits of the activation, where its derivative is "
+        "almost 0: "
+        + (
+            "weights or inputs were too large from the first."
+            if is_drawn
+            else "the weights have grown too large."
+        ),
+        remedy,
+        tuple(layers.tolist()),
+        _epochs(run),
+    )
+
+
+def symmetric_initialization(run: Run) -> Finding | None:
+    """Look for layers whose units are all the same."""
+    layers = run.alike_layers()
+    if not layers:
+        return None
+    return Finding(
+        "symmetric_initialization",
+        "severe",
+        {"layers of equal units": float(len(layers))},
+        "All units of a layer have the same weights, get the same gradient and stay "
+        "alike: the layer is one unit wide. Initial weights must differ.",
+        {"weight_init": "auto"},
+        layers,
+        _epochs(run),
+    )
+
+
+def initialization_variance(run: Run) -> Finding | None:
+    """Look for initial weights with which the signal fades or grows with depth."""
+    variances = run.first("activation_variance")[:-1]
+    if len(variances) < 2 or not np.isfinite(variances).all():
+        return None
+    if (variances <= 0).any():
+        return None if run.alike_layers() else _variance_finding(run, variances, 0.0)
+    growth = float(variances[-1] / variances[0])
+    # Bounded activations cannot grow: they saturate, which is another finding.
+    if 1 / VARIANCE < growth < VARIANCE:
+        return None
+    return _variance_finding(run, variances, growth)
+
+
+def _variance_finding(run: Run, variances: np.ndarray, growth: float) -> Finding:
+    verb = "grow" if growth > 1 else "fade"
+    remedy: dict[str, object] = {"weight_init": "auto"}
+    if run.parameters["weight_init"] == "auto":
+        remedy["normalization"] = "batch"
+    return Finding(
+        "initialization_variance",
+        "severe" if growth < VARIANCE**-2 or growth > VARIANCE**2 else "mild",
+        {
+            "variance in the first layer": float(variances[0]),
+            "in the last hidden layer": float(variances[-1]),
+        },
+        f"With the initial weights the rows' differences {verb} from layer to layer. "
+        "He's initial weights keep them for relu, Xavier's for tanh.",
+        remedy,
+        run.layers,
+        None,
+    )
+
+
+def heavy_clipping(run: Run) -> Finding | None:
+    """Look for clipping that is the rule rather than the exception."""
+    shares = run.column("clipped_share")
+    known = shares[np.isfinite(shares)]
+    share = float(known.mean()) if len(known) else 0.0
+    if share <= CLIPPED:
+        return None
+    norms = run.column("gradient_norm")
+    median = float(np.nanmedian(norms)) if np.isfinite(norms).any() else 1.0
+    return Finding(
+        "heavy_clipping",
+        "mild",
+        {"clipped steps": share, "median gradient norm": median},
+        "Clipping changes most steps, which makes it a smaller learning rate. It is "
+        "meant for the few gradients that are far longer than the others.",
+        {"clip_norm": float(f"{4 * median:.2g}"), "clip_value": None},
+        (),
+        _epochs(run),
+    )
+
+
+# ---------------------------------------------------------------- shared
+
+
+def _settled(run: Run, name: str) -> np.ndarray | None:
+    """Return a share of each hidden layer, once the beginning is over."""
+    if not run.n_epochs:
+        shares = run.first(name)[:-1]
+    else:
+        of_epochs = run.of_layers(name)[:, :-1]
+        shares = np.median(of_epochs[int(_BEGINNING * run.n_epochs) :], axis=0)
+    return np.nan_to_num(shares) if len(shares) and np.isfinite(shares).any() else None
+
+
+def _shorter_steps(run: Run) -> dict[str, float]:
+    """Return a lower learning rate where this one is above the rule's own."""
+    rate = run.facts.get("learning_rate")
+    usual = OPTIMIZERS[str(run.parameters["optimizer"])].learning_rate
+    return {"learning_rate": usual} if rate is not None and rate > 2 * usual else {}
+
+
+def _of_kind(run: Run, attribute: str) -> list[str]:
+    return [
+        name
+        for name in run.architecture.activations
+        if getattr(ACTIVATIONS[name], attribute)
+    ]
+
+
+def _activation_names(run: Run) -> str:
+    return ", ".join(dict.fromkeys(run.architecture.activations))
+
+
+def _severity(is_severe: bool) -> Severity:
+    return "severe" if is_severe else "mild"
+
+
+def _epochs(run: Run) -> tuple[int, int] | None:
+    return (1, run.n_epochs) if run.n_epochs else None
