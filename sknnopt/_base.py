@@ -25,20 +25,18 @@ from sklearn.utils.validation import (
 )
 
 from sknnopt._architecture import Architecture
-from sknnopt._evidence import Run, input_ranges, means_by_epoch
-from sknnopt._first_look import initial_statistics
+from sknnopt._diagnosed import Diagnosed
 from sknnopt._fitting import (
     Data,
     Mode,
     Trained,
     check_device,
-    draw_networks,
     rescaled,
     threads_of,
     train,
 )
 from sknnopt._history import expanded, join_lines
-from sknnopt._inputs import FLOATS, Inputs
+from sknnopt._inputs import FLOATS, Inputs, make_inputs
 from sknnopt._job import Kind
 from sknnopt._layout import Layout
 from sknnopt._oof import OutOfFold
@@ -47,7 +45,6 @@ from sknnopt._plan import check_layers, make_architecture
 from sknnopt._record import Record
 from sknnopt._responses import Responder
 from sknnopt._training import MemberNet
-from sknnopt.diagnostics import Diagnosis, examine
 
 #: Rows of a prediction from which on libraries use several threads.
 _MANY_ROWS = 256
@@ -73,7 +70,7 @@ _responders: WeakKeyDictionary[
 ] = WeakKeyDictionary()
 
 
-class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
+class BaseOptimizedMLP(OutOfFold, Diagnosed, MLPParameters, ABC):
     """Base of :class:`OptimizedMLPClassifier` and :class:`OptimizedMLPRegressor`.
 
     The parameters are documented there.
@@ -161,7 +158,7 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
     ) -> Data:
         """Check what ``fit`` was given and encode the target."""
         if mode == "new":
-            self._inputs = self._make_inputs().find_columns(X)
+            self._inputs = make_inputs(self).find_columns(X)
         numbers, y = self._checked_table(X, y, reset=mode == "new")
         given = None
         if sample_weight is not None:
@@ -178,15 +175,6 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
         )
         weight = weight if weight is None else rescaled(weight)
         return Data(encoded, target, weight, given)
-
-    def _make_inputs(self) -> Inputs:
-        return Inputs(
-            categorical_features=self.categorical_features,
-            impute_missing=self.impute_missing,
-            scale_inputs=self.scale_inputs,
-            n_bins=self.n_bins,
-            dtype=self.dtype,
-        )
 
     def _checked_table(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         """Return the columns of numbers and the target, checked."""
@@ -360,64 +348,6 @@ class BaseOptimizedMLP(OutOfFold, MLPParameters, ABC):
             dtype=FLOATS,
             ensure_all_finite=inputs.finite(X),
             reset=reset,
-        )
-
-    def diagnose(self) -> Diagnosis:
-        """Say what is wrong with the last fit, and what to change.
-
-        Returns
-        -------
-        Diagnosis
-            Findings with their numbers, causes and remedies, the gravest first; none
-            for a healthy run. With ``monitor="off"`` nothing is known of gradients
-            and activations.
-
-        Examples
-        --------
-        >>> from sknnopt import OptimizedMLPClassifier
-        >>> from sknnopt.datasets import load_pima
-        >>> X, y = load_pima(return_X_y=True)
-        >>> model = OptimizedMLPClassifier(
-        ...     n_members=1, learning_rate=1e-6, max_epochs=10, random_state=0)
-        >>> model.fit(X, y).diagnose()[0].remedy
-        {'learning_rate': 1e-05}
-        """
-        check_is_fitted(self)
-        record = self._record
-        run = Run(
-            parameters=self.get_params(deep=False),
-            facts=self._facts,
-            architecture=self._architecture,
-            columns=means_by_epoch(self._history),
-            initial=record["initial"].mean(axis=0),
-            weights=record["weights"],
-            n_epochs=int(self._history["epoch"].max()),
-            best_epoch=int(np.median(record["best_epoch"])),
-            n_diverged=int(np.count_nonzero(record["diverged"])),
-        )
-        return examine(run)
-
-    def _initial_run(self, X: Any) -> Run:
-        """Return what there is to be seen before the first step."""
-        twin = self._copy(with_state=False)
-        twin._validate_params()
-        check_layers(twin)
-        twin._inputs = inputs = twin._make_inputs().find_columns(X)
-        numbers = twin._checked_numbers(X, reset=True)
-        inputs.learn(X, numbers, None)
-        encoded = inputs.encode(X, numbers)
-        # What the head will look like is not known without a target.
-        architecture = make_architecture(twin, inputs.n_columns_, 1)
-        kind = Kind(architecture, "squared_error", self.optimizer, dtype=encoded.dtype)
-        record = draw_networks(twin, kind)
-        ranges = None if self.scale_inputs else input_ranges(encoded)
-        return Run(
-            parameters=self.get_params(deep=False),
-            facts={"inputs": ranges},
-            architecture=architecture,
-            columns={},
-            initial=initial_statistics(kind, record, encoded),
-            weights=record.weights.numpy(),
         )
 
     def _respond(self, X: Any) -> np.ndarray:

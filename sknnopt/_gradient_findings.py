@@ -105,8 +105,8 @@ def dead_units(run: Run) -> Finding | None:
         "dead_units",
         _severity(shares.max() > 0.8),
         {f"dead in layer {layer}": float(shares[layer]) for layer in layers},
-        "Most relu units of a layer are 0 for every row, and so is their derivative: they "
-        "learn no more. Steps that are too long bring it about.",
+        "Most relu units of a layer are 0 for every row, and so is their derivative: "
+        "they learn no more. Steps that are too long bring it about.",
         {"activation": "leaky_relu", "weight_init": "auto", **_shorter_steps(run)},
         tuple(layers.tolist()),
         _epochs(run),

@@ -391,3 +391,25 @@ class EncodedRows:
         for part in blocks(len(self), size):
             whole[part] = self[part]
         return whole
+
+
+def make_inputs(estimator: Any) -> Inputs:
+    """Return what turns tables into an estimator's inputs, before any was seen.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose parameters are read.
+
+    Returns
+    -------
+    Inputs
+        It has learned nothing yet.
+    """
+    return Inputs(
+        categorical_features=estimator.categorical_features,
+        impute_missing=estimator.impute_missing,
+        scale_inputs=estimator.scale_inputs,
+        n_bins=estimator.n_bins,
+        dtype=estimator.dtype,
+    )

@@ -137,8 +137,9 @@ class Monitor:
 
     def _sums_of_squares(self, values: Tensor) -> np.ndarray:
         """Return the sum of the squares of each layer's numbers, (members, layers)."""
-        squares = np.square(_array(values)[:, : self._n_trained])
-        sums: np.ndarray = np.add.reduceat(squares, self._starts, axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):  # as torch, of divergence
+            squares = np.square(_array(values)[:, : self._n_trained])
+            sums: np.ndarray = np.add.reduceat(squares, self._starts, axis=1)
         return sums
 
     def columns(self) -> dict[str, np.ndarray]:
