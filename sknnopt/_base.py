@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
 
@@ -31,6 +32,7 @@ from sknnopt._fitting import (
     Mode,
     Trained,
     check_device,
+    is_gathered,
     rescaled,
     threads_of,
     train,
@@ -41,9 +43,15 @@ from sknnopt._job import Kind
 from sknnopt._layout import Layout
 from sknnopt._oof import OutOfFold
 from sknnopt._parameters import MLPParameters
-from sknnopt._plan import check_layers, make_architecture
+from sknnopt._plan import check_layers, epoch_limit, make_architecture
 from sknnopt._record import Record
 from sknnopt._responses import Responder
+from sknnopt._sklearn_callbacks import (
+    CallbackSupport,
+    EpochWatch,
+    FitTask,
+    has_callbacks,
+)
 from sknnopt._training import MemberNet
 
 #: Rows of a prediction from which on libraries use several threads.
@@ -70,7 +78,7 @@ _responders: WeakKeyDictionary[
 ] = WeakKeyDictionary()
 
 
-class BaseOptimizedMLP(OutOfFold, Diagnosed, MLPParameters, ABC):
+class BaseOptimizedMLP(CallbackSupport, OutOfFold, Diagnosed, MLPParameters, ABC):
     """Base of :class:`OptimizedMLPClassifier` and :class:`OptimizedMLPRegressor`.
 
     The parameters are documented there.
@@ -117,9 +125,10 @@ class BaseOptimizedMLP(OutOfFold, Diagnosed, MLPParameters, ABC):
         twin = self._copy(with_state=is_warm)
         data = twin._checked(X, y, sample_weight, mode=mode)
         valid = twin._checked_validation(X_val, y_val, sample_weight_val)
-        twin._train(data, valid, mode=mode)
+        task = self._begin_task(twin, data, X, y, sample_weight)
+        twin._train(data, valid, mode=mode, task=task)
         twin._warn_of_divergence(stacklevel=4)
-        self.__dict__ = twin.__dict__
+        self._adopt(twin, task)
         return self
 
     def _partial_fit(
@@ -130,10 +139,29 @@ class BaseOptimizedMLP(OutOfFold, Diagnosed, MLPParameters, ABC):
         mode: Mode = "continue" if hasattr(self, "_record") else "new"
         twin = self._copy(with_state=True)
         data = twin._checked(X, y, sample_weight, mode=mode, classes=classes)
-        twin._train(data, None, mode=mode, n_epochs=1)
+        task = self._begin_task(twin, data, X, y, sample_weight, n_epochs=1)
+        twin._train(data, None, mode=mode, n_epochs=1, task=task)
         twin._warn_of_divergence(stacklevel=5)
-        self.__dict__ = twin.__dict__
+        self._adopt(twin, task)
         return self
+
+    def _begin_task(
+        self, twin: Self, data: Data, *given: Any, n_epochs: int | None = None
+    ) -> FitTask | None:
+        """Tell scikit-learn's callbacks, if there are any, of a fit that begins."""
+        if not has_callbacks(self):
+            return None
+        name = "fit" if n_epochs is None else "partial_fit"
+        n_epochs = n_epochs or epoch_limit(self.max_epochs, len(data.counted))
+        # An epoch of fits that train together is no single fit's.
+        n_told = 0 if is_gathered(self) else n_epochs
+        return FitTask.begin(self, twin, *given, name=name, n_epochs=n_told)
+
+    def _adopt(self, twin: Self, task: FitTask | None) -> None:
+        """Become what the copy is, once callbacks have heard of it."""
+        if task is not None:
+            task.end(twin)
+        self.__dict__ = twin.__dict__
 
     def _copy(self, *, with_state: bool) -> Self:
         """Return a shallow copy, on which a fit may fail without harm."""
@@ -245,12 +273,17 @@ class BaseOptimizedMLP(OutOfFold, Diagnosed, MLPParameters, ABC):
         *,
         mode: Mode,
         n_epochs: int | None = None,
+        task: FitTask | None = None,
     ) -> None:
         """Train, and set the fitted attributes."""
         loss, n_outputs = self._resolve_head()
         architecture = make_architecture(self, self._inputs.n_columns_, n_outputs)
         if mode != "new":
             self._check_same_networks(architecture, loss)
+        watch = None
+        if task is not None and task.has_epochs:
+            fitted = partial(self._fitted, loss=loss, data=data, mode=mode)
+            watch = EpochWatch(task, fitted)
         trained = train(
             self,
             architecture,
@@ -261,15 +294,27 @@ class BaseOptimizedMLP(OutOfFold, Diagnosed, MLPParameters, ABC):
             record=getattr(self, "_record", None),
             fold_seed=self._fold_seed,
             n_epochs=n_epochs,
+            watch=watch,
         )
+        self._set_fitted(trained, loss, data, mode)
+
+    def _fitted(self, trained: Trained, **known: Any) -> Self:
+        """Return a copy that holds what has been trained so far."""
+        twin = self._copy(with_state=True)
+        twin._set_fitted(trained, **known)
+        return twin
+
+    def _set_fitted(self, trained: Trained, loss: str, data: Data, mode: Mode) -> None:
+        """Set the fitted attributes."""
         before = [] if mode == "new" else [self._history]
+        architecture = trained.kind.architecture
         self._record = trained.record
         self._history = join_lines([*before, *trained.lines])
         self.hidden_layer_sizes_ = architecture.hidden
         self.activations_ = architecture.activations
         self.dropouts_ = trained.dropouts
         self.normalization_ = architecture.normalization
-        self.n_outputs_ = n_outputs
+        self.n_outputs_ = architecture.n_outputs
         self.loss_name_ = loss
         self._loss_parameter = trained.loss_parameter
         self._facts = trained.facts

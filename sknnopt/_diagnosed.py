@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -17,17 +18,21 @@ from sknnopt._plan import check_layers, make_architecture
 from sknnopt.diagnostics import Diagnosis, examine
 
 
-class Diagnosed:
+class Diagnosed(ABC):
     """Gives an estimator its diagnosis."""
 
     _record: dict[str, np.ndarray]
     _history: dict[str, np.ndarray]
     _facts: dict[str, Any]
-    _architecture: Architecture
     _copy: Any
     get_params: Any
     optimizer: str
     scale_inputs: bool
+
+    @property
+    @abstractmethod
+    def _architecture(self) -> Architecture:
+        """Shape of the networks."""
 
     def diagnose(self) -> Diagnosis:
         """Say what is wrong with the last fit, and what to change.

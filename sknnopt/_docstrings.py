@@ -241,7 +241,8 @@ PARAMETERS: dict[str, tuple[str, str]] = {
         """Called as in skorch. They are used as they are, not copied, and see the
         targets as the network does: class indices, standardized numbers. With several
         members they see all that still train at once. One that raises
-        KeyboardInterrupt at the end of an epoch ends the training.""",
+        KeyboardInterrupt at the end of an epoch ends the training. Callbacks of
+        scikit-learn (1.9 or later) are given to ``set_callbacks`` instead.""",
     ),
     "device": (
         "str, default='cpu'",

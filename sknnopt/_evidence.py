@@ -212,7 +212,8 @@ def input_ranges(X: Any) -> dict[str, float]:
     """
     part = X[_some(X.shape[0])]
     dense = np.asarray(part.toarray() if hasattr(part, "toarray") else part, float)
-    deviations = dense.std(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):  # any finite numbers may come
+        deviations = dense.std(axis=0)
     varying = deviations[deviations > 0]
     if not len(varying):
         return {"least": 1.0, "greatest": 1.0, "mean": 0.0}

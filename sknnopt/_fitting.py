@@ -23,10 +23,17 @@ from sknnopt._feed import row_number_dtype, row_numbers
 from sknnopt._fits import Fit
 from sknnopt._folds import Folds, held_out_folds
 from sknnopt._job import Job, Kind, Rows, Table
+from sknnopt._loop import Loop
 from sknnopt._network import plain_mode
 from sknnopt._plan import make_kind, make_settings, stops_early
 from sknnopt._progress import progress_callbacks
 from sknnopt._record import Record, fresh_slots, make_generators
+from sknnopt._sklearn_callbacks import (
+    EpochWatch,
+    WatchedLoop,
+    has_callbacks,
+    has_own_callbacks,
+)
 from sknnopt._splits import held_out_rows
 from sknnopt._spreading import is_worthwhile, train_spread
 from sknnopt._tasks import current, exchange, ordinal
@@ -103,6 +110,7 @@ def train(
     record: dict[str, np.ndarray] | None,
     fold_seed: int | None = None,
     n_epochs: int | None = None,
+    watch: EpochWatch | None = None,
 ) -> Trained:
     """Train the networks that ``estimator`` describes.
 
@@ -127,6 +135,8 @@ def train(
         member's.
     n_epochs : int or None, default=None
         Epochs of a partial fit, which holds no rows out; None: a whole fit.
+    watch : EpochWatch or None, default=None
+        Who is told of each epoch, and shown a `Trained` as if it had been the last.
 
     Returns
     -------
@@ -155,7 +165,7 @@ def train(
             is_given_valid=valid is not None,
             is_scaled=bool(estimator.scale_inputs),
         )
-        return _run(estimator, job, start, fold_seed, facts)
+        return _run(estimator, job, start, fold_seed, facts, watch)
 
 
 def _run(
@@ -164,18 +174,28 @@ def _run(
     start: Callable[[], Record],
     fold_seed: int,
     facts: dict[str, Any],
+    watch: EpochWatch | None,
 ) -> Trained:
-    lines: list[dict[str, np.ndarray]]
-    if _is_gathered(estimator):
+    trained = partial(_trained, job, fold_seed, facts)
+    if is_gathered(estimator):
         fit = Fit(job, start, bool(estimator.verbose), ordinal())
         arrays, history = exchange(fit, fit.n_bytes)
-        lines = [history]
-    elif _may_spread(estimator, job) and is_worthwhile(job, _n_workers(estimator)):
+        return trained(arrays, [history])
+    if _may_spread(estimator, job) and is_worthwhile(job, _n_workers(estimator)):
         arrays, history = train_spread(job, start, _n_workers(estimator))
-        lines = [history]
-    else:
-        record, lines = _train_alone(estimator, job, start())
-        arrays = record.to_arrays()
+        return trained(arrays, [history])
+    make_loop = Loop if watch is None else partial(WatchedLoop, watch, trained)
+    record, lines = _train_alone(estimator, job, start(), make_loop)
+    return trained(record.to_arrays(), lines)
+
+
+def _trained(
+    job: Job,
+    fold_seed: int,
+    facts: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    lines: list[dict[str, np.ndarray]],
+) -> Trained:
     folds = None
     is_own = bool(job.held_out) and job.held_out[0].table is job.rows[0].table
     if len(job) > 1 and is_own:
@@ -218,7 +238,7 @@ def threads_of(estimator: Any) -> AbstractContextManager[None]:
         It sets the number of threads, and brings back the one it found.
     """
     # Fits that train together have no threads of their own.
-    if _is_gathered(estimator):
+    if is_gathered(estimator):
         return n_torch_threads(None)
     # Threads of libraries wait for each other, which on a machine with other work can
     # take many times as long as the work itself: they are for who asks for them.
@@ -227,7 +247,7 @@ def threads_of(estimator: Any) -> AbstractContextManager[None]:
 
 def _may_spread(estimator: Any, job: Job) -> bool:
     """Tell whether nobody looks on who must see all members at once."""
-    is_watched = estimator.callbacks or estimator.verbose
+    is_watched = estimator.callbacks or estimator.verbose or has_callbacks(estimator)
     return job.kind.device == "cpu" and not is_watched and job.n_epochs is None
 
 
@@ -235,18 +255,30 @@ def _n_workers(estimator: Any) -> int:
     return int(n_cores() if estimator.n_threads is None else estimator.n_threads)
 
 
-def _is_gathered(estimator: Any) -> bool:
+def is_gathered(estimator: Any) -> bool:
     """Tell whether the fit hands its training over, to train beside others.
 
     A fit with callbacks trains alone: they see, and may change, their own network. So
-    does one on a GPU.
+    does one on a GPU. Callbacks that a meta-estimator hands down are there for all of
+    its fits, which may train together.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose fit it is.
+
+    Returns
+    -------
+    bool
+        False outside of the tasks of a gathering backend.
     """
-    is_on_cpu = str(estimator.device).partition(":")[0] == "cpu"
-    return is_on_cpu and not estimator.callbacks and current() is not None
+    if current() is None or estimator.callbacks or has_own_callbacks(estimator):
+        return False
+    return str(estimator.device).partition(":")[0] == "cpu"
 
 
 def _train_alone(
-    estimator: Any, job: Job, record: Record
+    estimator: Any, job: Job, record: Record, make_loop: Callable[..., Loop]
 ) -> tuple[Record, list[dict[str, np.ndarray]]]:
     n_epochs = int(job.settings.max_epochs.max())
     verbose = estimator.verbose and job.n_epochs is None
@@ -254,7 +286,7 @@ def _train_alone(
         callbacks = [*shown, *(estimator.callbacks or [])]
         parameter = job.settings.loss_parameter
         net = MemberNet(job.kind, record, parameter, callbacks or None)
-        lines = net.train(job)
+        lines = net.train(job, make_loop)
     return net.record, lines
 
 

@@ -448,7 +448,11 @@ class Loop:
 
     def result(self) -> Record:
         """Return all members' state, each at its best where that was kept."""
+        return self._at_best(self._whole)
+
+    def _at_best(self, record: Record) -> Record:
+        """Take all members of ``record`` that have not left back to their best."""
         if self.kind.restore_best:
             back = self._positions(~self._has_left)
-            self._whole.weights[back] = self._whole.best_weights[back]
-        return self._whole
+            record.weights[back] = record.best_weights[back]
+        return record

@@ -9,7 +9,7 @@ a per-batch hook is called only where a callback overrides it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -210,13 +210,17 @@ class MemberNet(NeuralNet):
         """Refuse, as :meth:`fit` does."""
         return self.fit(X, y)
 
-    def train(self, job: Job) -> list[dict[str, np.ndarray]]:
+    def train(
+        self, job: Job, make_loop: Callable[..., Loop] = Loop
+    ) -> list[dict[str, np.ndarray]]:
         """Train the networks of ``job`` from where ``record`` stands.
 
         Parameters
         ----------
         job : Job
             One member for each of the record's.
+        make_loop : callable, default=Loop
+            Makes the loop that walks the epochs.
 
         Returns
         -------
@@ -226,19 +230,25 @@ class MemberNet(NeuralNet):
         self.initialize()
         table = job.rows[0].table
         self.notify("on_train_begin", X=table.X, y=table.target)
-        history = self.fit_loop(job)
+        history = self.fit_loop(job, make_loop=make_loop)
         self.notify("on_train_end", X=table.X, y=table.target)
         return history
 
     def fit_loop(
-        self, X: Job, y: Any = None, epochs: int | None = None, **fit_params: Any
+        self,
+        X: Job,
+        y: Any = None,
+        epochs: int | None = None,
+        *,
+        make_loop: Callable[..., Loop] = Loop,
+        **fit_params: Any,
     ) -> list[dict[str, np.ndarray]]:
         """Walk the epochs until every member has stopped."""
         if not self.callbacks_:
-            return self._fit_quietly(Loop(X, self.record))
+            return self._fit_quietly(make_loop(X, self.record))
         datasets = self._datasets(X)
         hooks = CallbackHooks(self)
-        loop = Loop(X, self.record, hooks if hooks.any else None)
+        loop = make_loop(X, self.record, hooks if hooks.any else None)
         best: dict[str, float] = {}
         goes_on = True
         while goes_on:

@@ -53,8 +53,8 @@ _STEPS = (
 _CLASSES: dict[str, type] = {
     kind.__name__: kind for kind in (*_ESTIMATORS, *_STEPS, Inputs)
 }
-#: A file says nothing of single training rows.
-_LEFT_OUT = ("oof_prediction_",)
+#: A file says nothing of single training rows, nor of who looked on.
+_LEFT_OUT = ("oof_prediction_", "_skl_callbacks")
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
@@ -64,6 +64,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     the random generators' states, parameters and history, so that a loaded model
     predicts the same bits and can go on training; no training row is in it, and so
     ``oof_prediction_``, which has a row for each, is not saved (``oof_score_`` is).
+    Nor is what ``set_callbacks`` was given.
 
     Parameters
     ----------

@@ -37,3 +37,24 @@ def test_optional_packages_wait():
     assert "sknnopt.classifier" in loaded["classifier"]
     optional = {part: OPTIONAL.intersection(names) for part, names in loaded.items()}
     assert not any(optional.values()), optional
+
+
+#: Before 1.9 scikit-learn has no callbacks. What has been imported keeps them.
+OLDER = """
+import sys
+import pandas, skorch, sklearn.ensemble, sklearn.model_selection, sklearn.pipeline
+found, sys.modules["sklearn.callback"] = sys.modules.get("sklearn.callback"), None
+from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
+if found is not None:
+    sys.modules["sklearn.callback"] = found
+X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]
+for estimator in (OptimizedMLPClassifier, OptimizedMLPRegressor):
+    model = estimator(max_epochs=2).fit(X, y)
+    assert not hasattr(model, "set_callbacks")
+    assert len(model.partial_fit(X, y).predict(X)) == 4
+"""
+
+
+def test_without_callbacks_of_scikit_learn():
+    """Where scikit-learn has no callbacks, networks train without them."""
+    subprocess.run([sys.executable, "-c", OLDER], check=True)
