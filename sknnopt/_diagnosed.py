@@ -66,6 +66,7 @@ class Diagnosed(ABC):
             n_epochs=int(self._history["epoch"].max()),
             best_epoch=int(np.median(record["best_epoch"])),
             n_diverged=int(np.count_nonzero(record["diverged"])),
+            cut_share=float(np.mean(record["epochs"] == record["epochs"].max())),
         )
         return examine(run)
 

@@ -232,9 +232,9 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     ),
     "monitor": (
         '{"off", "light", "full"}, default="light"',
-        """What ``history_`` tells about gradients: nothing, the norms in each epoch's
-        last update, or their mean over all updates. ``"full"`` also measures
-        ``train_score`` after every epoch.""",
+        """What ``history_`` tells about gradients, updates and activations: nothing,
+        what each epoch's last update shows, or the mean over all updates. ``"full"``
+        also measures ``train_score`` after every epoch. ``diagnose()`` reads it.""",
     ),
     "callbacks": (
         "list of skorch callbacks or None, default=None",
@@ -289,8 +289,15 @@ history_ : DataFrame
     One row for each member and epoch: ``train_loss`` (a mean over the epoch's
     updates, without penalties), ``penalty``, ``train_score``, ``valid_loss``,
     ``valid_score`` (accuracy or R squared), ``learning_rate`` (of the last update),
-    ``gradient_norm`` (before clipping) and ``gradient_norm_<layer>``, and what
-    callbacks recorded; columns that do not apply are absent.
+    ``gradient_norm`` (before clipping), ``clipped_share`` (of the epoch's steps, all
+    of them counted), ``gradient_decay`` (the first layer's norm by the last one's),
+    for each layer ``gradient_norm_<layer>`` and ``update_ratio_<layer>`` (length of
+    the update by that of the weights), for hidden layers ``activation_mean_<layer>``,
+    ``activation_variance_<layer>`` (over the rows, as a mean over the units),
+    ``dead_share_<layer>`` (relu units that answer 0 to all rows of the batch) and
+    ``saturated_share_<layer>`` (outputs of sigmoid and tanh where the derivative is
+    below 5 % of its greatest), and what callbacks recorded; columns that do not apply
+    are absent.
 oof_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_columns)
     Out-of-fold predictions: for each training row the mean over the members that
     never trained on it, in float64, shaped like ``predict_proba`` of a classifier or

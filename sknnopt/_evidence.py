@@ -44,6 +44,8 @@ class Run:
         Epochs done, and the one that was kept.
     n_diverged : int, default=0
         Networks that diverged.
+    cut_share : float, default=1.0
+        Share of the networks that trained in the last epoch.
     """
 
     parameters: Mapping[str, Any]
@@ -55,6 +57,7 @@ class Run:
     n_epochs: int = 0
     best_epoch: int = 0
     n_diverged: int = 0
+    cut_share: float = 1.0
     layers: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:

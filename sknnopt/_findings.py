@@ -163,6 +163,16 @@ class Diagnosis(Sequence[Finding]):
         return "\n\n".join([fill(head, _WIDTH), *map(str, self.findings)])
 
     def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def to_html(self) -> str:
+        """Return it as HTML, without a heading.
+
+        Returns
+        -------
+        str
+            A paragraph, and a list if there are findings.
+        """
         head = escape(" ".join(part for part in (self.summary, self.verdict) if part))
         items = "".join(map(_item, self.findings))
         return f"<p>{head}</p>" + (f"<ul>{items}</ul>" if items else "")

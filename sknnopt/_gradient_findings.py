@@ -96,7 +96,7 @@ def exploding_gradients(run: Run) -> Finding | None:
 def dead_units(run: Run) -> Finding | None:
     """Look for relu units that answer 0 to every row of a batch."""
     shares = _settled(run, "dead_share")
-    if shares is None:
+    if shares is None or run.alike_layers():
         return None
     layers = np.flatnonzero(shares > MOST)
     if not len(layers):
@@ -162,7 +162,9 @@ def symmetric_initialization(run: Run) -> Finding | None:
 def initialization_variance(run: Run) -> Finding | None:
     """Look for initial weights with which the signal fades or grows with depth."""
     variances = run.first("activation_variance")[:-1]
-    if len(variances) < 2 or not np.isfinite(variances).all():
+    # Where the initial weights suit the activation, it is depth that does it.
+    is_suited = run.parameters["weight_init"] == "auto"
+    if is_suited or len(variances) < 2 or not np.isfinite(variances).all():
         return None
     if (variances <= 0).any():
         return None if run.alike_layers() else _variance_finding(run, variances, 0.0)
@@ -175,9 +177,6 @@ def initialization_variance(run: Run) -> Finding | None:
 
 def _variance_finding(run: Run, variances: np.ndarray, growth: float) -> Finding:
     verb = "grow" if growth > 1 else "fade"
-    remedy: dict[str, object] = {"weight_init": "auto"}
-    if run.parameters["weight_init"] == "auto":
-        remedy["normalization"] = "batch"
     return Finding(
         "initialization_variance",
         "severe" if growth < VARIANCE**-2 or growth > VARIANCE**2 else "mild",
@@ -187,7 +186,7 @@ def _variance_finding(run: Run, variances: np.ndarray, growth: float) -> Finding
         },
         f"With the initial weights the rows' differences {verb} from layer to layer. "
         "He's initial weights keep them for relu, Xavier's for tanh.",
-        remedy,
+        {"weight_init": "auto"},
         run.layers,
         None,
     )

@@ -10,6 +10,12 @@ import numpy as np
 
 from sknnopt._evidence import Run
 from sknnopt._findings import Finding
+from sknnopt._gradient_findings import (
+    dead_units,
+    exploding_gradients,
+    saturation,
+    vanishing_gradients,
+)
 
 #: Share of itself by which a layer's weights move in a step: more is no descent.
 LONG_STEP = 0.05
@@ -113,7 +119,12 @@ def stopped_too_early(run: Run) -> Finding | None:
     """Look for a loss that was still falling when the epochs were over."""
     limit = run.facts.get("max_epochs")
     is_cut = limit is not None and run.n_epochs >= limit and run.n_epochs > 1
-    if not is_cut or run.n_diverged or learning_rate_too_low(run):
+    if (
+        not is_cut
+        or run.cut_share <= 0.5
+        or run.n_diverged
+        or learning_rate_too_low(run)
+    ):
         return None
     gain = _gain_at_end(run)
     if not gain > STILL_FALLING:
@@ -134,8 +145,7 @@ def underfitting(run: Run) -> Finding | None:
     """Look for a training loss that has settled near that of a constant."""
     if run.n_epochs < _FEW_EPOCHS or run.n_diverged:
         return None
-    has_other_cause = learning_rate_too_low(run) or stopped_too_early(run)
-    if has_other_cause or learning_rate_too_high(run) or run.alike_layers():
+    if run.alike_layers() or any(cause(run) for cause in _STANDSTILLS):
         return None
     progress = _progress(run)
     if not progress < LEARNED:
@@ -293,6 +303,18 @@ def imbalanced_classes(run: Run) -> Finding | None:
         "balanced_accuracy",
     )
 
+
+#: What keeps a network from learning, whatever its size.
+_STANDSTILLS = (
+    learning_rate_too_low,
+    learning_rate_too_high,
+    stopped_too_early,
+    unscaled_inputs,
+    vanishing_gradients,
+    exploding_gradients,
+    dead_units,
+    saturation,
+)
 
 # ---------------------------------------------------------------- shared
 

@@ -29,9 +29,19 @@ from sknnopt._cli.results import (
     SearchSummary,
     TuneResult,
 )
+from sknnopt.diagnostics import Diagnosis, Finding
 
 pytest.importorskip("matplotlib")
 
+FINDING = Finding(
+    "dead_units",
+    "mild",
+    {"dead in layer 0": 0.625},
+    "Most units <are> silent.",
+    {"activation": "leaky_relu"},
+    layers=(0,),
+    epochs=(1, 4),
+)
 VOID = {"meta", "br", "path", "use", "rect"}
 
 
@@ -122,6 +132,7 @@ def result(**changes: object) -> TuneResult:
             "train_score": 1 - 0.5 / epochs,
             "valid_score": 1 - 0.6 / epochs,
         },
+        diagnosis=Diagnosis((FINDING,), "1 network, 4 epochs."),
         best_epoch=np.array([3]),
         truth=np.array(["oak", "oak", "elm", "elm"]),
         predicted=np.array(["oak", "elm", "elm", "elm"]),
@@ -204,6 +215,18 @@ def test_page_needs_nothing_but_itself(record: TuneResult) -> None:
     }
     references = re.findall(r"(?:href=\"|url\()([^\")]+)", page)
     assert all(reference.startswith("#") for reference in references)
+
+
+def test_page_opens_with_the_verdict() -> None:
+    """The diagnosis stands before pictures and scores, with evidence and remedy."""
+    page = report_html(result())
+    heads = re.findall("<h2>(.*?)</h2>", page)
+    assert heads[:3] == ["Diagnosis", "Training of the best model", "Scores"]
+    opening = page[page.index("Diagnosis</h2>") : page.index("Training of the best")]
+    for text in ("1 finding.", "dead units", "layer 0, epochs 1 to 4", "0.625"):
+        assert text in opening
+    assert "Most units &lt;are&gt; silent." in opening
+    assert "set_params(activation=&#x27;leaky_relu&#x27;)" in opening
 
 
 @pytest.mark.parametrize("record", [result(), regression()], ids=["classes", "numbers"])

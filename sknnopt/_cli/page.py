@@ -34,6 +34,9 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
 p { margin: .4rem 0; max-width: 46rem; }
 .lead { font-size: 1.05rem; }
 .note, figcaption, footer { color: var(--soft); font-size: .9rem; }
+.findings ul { margin: .4rem 0; max-width: 46rem; padding-left: 1.2rem; }
+.findings li { margin: .5rem 0; overflow-wrap: anywhere; }
+.findings small { color: var(--soft); }
 .columns { display: grid; gap: 0 2.5rem; grid-template-columns: 1fr; }
 @media (min-width: 46rem) { .columns { grid-template-columns: 1fr 1fr; } }
 .columns > * { min-width: 0; }
@@ -101,6 +104,18 @@ footer { border-top: 1px solid var(--rule); margin-top: 2.5rem; padding-top: .75
 <h1>$title</h1>
 <p class="lead">$lead</p>
 
+<h2>Diagnosis</h2>
+<div class="findings">$diagnosis</div>
+
+<h2>Training of the best model</h2>
+<div class="columns">
+<figure>$loss<figcaption>The training loss is taken while the weights change and
+dropout acts, the validation loss after each epoch without dropout; so it may be the
+smaller one.</figcaption></figure>
+<figure>$score<figcaption>Both taken after each epoch, without
+dropout.</figcaption></figure>
+</div>
+
 <h2>Scores</h2>
 $scores
 <p class="note">$scores_note</p>
@@ -116,15 +131,6 @@ $best
 $data
 $data_notes
 </section>
-</div>
-
-<h2>Training of the best model</h2>
-<div class="columns">
-<figure>$loss<figcaption>The training loss is taken while the weights change and
-dropout acts, the validation loss after each epoch without dropout; so it may be the
-smaller one.</figcaption></figure>
-<figure>$score<figcaption>Both taken after each epoch, without
-dropout.</figcaption></figure>
 </div>
 
 <h2>Held-out rows</h2>

@@ -56,6 +56,7 @@ def report_html(result: TuneResult) -> str:
     return Template(PAGE).substitute(
         title=escape(f"Tuning report: {data.name}"),
         lead=escape(_lead(result)),
+        diagnosis=result.diagnosis.to_html(),
         scores=_score_table(result),
         scores_note=escape(_scores_note(result)),
         best=definitions({k: number(v) for k, v in result.search.params.items()}),

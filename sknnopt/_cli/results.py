@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sknnopt.diagnostics import Diagnosis
+
 #: Measures by task, and whether more is better; the search looks at the first.
 MEASURES: dict[str, dict[str, bool]] = {
     "classification": {"accuracy": True, "log-loss": False},
@@ -147,6 +149,8 @@ class TuneResult:
         The tuned model first, then the baselines.
     history : mapping of str to ndarray
         The tuned model's history, one column each.
+    diagnosis : Diagnosis
+        Of the tuned model's training.
     best_epoch : ndarray of shape (n_members,)
         The epoch whose weights each member kept.
     truth, predicted : ndarray of shape (n_test,)
@@ -166,6 +170,7 @@ class TuneResult:
     search: SearchSummary
     scores: tuple[ModelScores, ...]
     history: Mapping[str, np.ndarray]
+    diagnosis: Diagnosis
     best_epoch: np.ndarray
     truth: np.ndarray
     predicted: np.ndarray

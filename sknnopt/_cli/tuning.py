@@ -77,6 +77,7 @@ def tune(
         search=search,
         scores=tuple(scores),
         history={name: col.to_numpy() for name, col in network.history_.items()},
+        diagnosis=network.diagnose(),
         best_epoch=np.atleast_1d(network.best_epoch_),
         truth=rows.y_test,
         predicted=predicted,
