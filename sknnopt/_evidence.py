@@ -121,8 +121,21 @@ def means_by_epoch(history: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of ndarray of shape (epochs, ...)
-        ``epoch`` ascends; ``member`` is gone.
+        ``epoch`` ascends; ``member`` is gone. ``lasting_loss`` is the validation loss,
+        or without one the training loss, of the members that trained to the end.
     """
+    means = _means(history)
+    is_last = history["epoch"] == history["epoch"].max()
+    lasting = np.isin(history["member"], history["member"][is_last])
+    valid = history.get("valid_loss")
+    is_known = valid is not None and np.isfinite(valid).all()
+    loss = history["valid_loss" if is_known else "train_loss"]
+    own = {"epoch": history["epoch"][lasting], "loss": loss[lasting]}
+    means["lasting_loss"] = _means(own)["loss"]
+    return means
+
+
+def _means(history: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     epochs, places = np.unique(history["epoch"], return_inverse=True)
     means: dict[str, np.ndarray] = {"epoch": epochs}
     counts = np.bincount(places)

@@ -37,6 +37,8 @@ UNEQUAL = 10.0
 RARE = 0.25
 #: Weights to each training row.
 WEIGHTS_PER_ROW = 20
+#: Share of the networks that trained to the last epoch.
+MOST = 0.5
 #: Fewer epochs tell nothing of a course.
 _FEW_EPOCHS = 5
 
@@ -359,11 +361,10 @@ def _progress(run: Run) -> float:
 def _gain_at_end(run: Run) -> float:
     """Return what the last quarter of epochs gained, by the constant's loss.
 
-    Of the validation loss where there is one: a falling training loss alone is no
-    reason to go on.
+    Of the networks that were there to the end, and of the validation loss where there
+    is one: a falling training loss alone is no reason to go on.
     """
-    valid = run.column("valid_loss")
-    losses = valid if np.isfinite(valid).all() else run.column("train_loss")
+    losses = run.column("lasting_loss")
     quarter = max(1, run.n_epochs // 4)
     before, after = losses[-2 * quarter : -quarter], losses[-quarter:]
     if not len(before):

@@ -10,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 
 from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 from sknnopt._architecture import Architecture
-from sknnopt._evidence import Run
+from sknnopt._evidence import Run, means_by_epoch
 from sknnopt._history import LAYERS, STATISTICS
 from sknnopt._layout import Layout
 from sknnopt.diagnostics import (
@@ -66,6 +66,7 @@ def healthy(shape=SHAPE, **changes):
         "gradient_norm": np.full(EPOCHS, 0.6),
         LAYERS: layers,
     }
+    columns["lasting_loss"] = columns["valid_loss"]
     for name in [*columns, "clipped_share"]:
         if name in changes:
             columns[name] = np.broadcast_to(changes.pop(name), EPOCHS).astype(float)
@@ -244,6 +245,21 @@ def test_an_estimator_must_be_fitted():
     """There is nothing to diagnose before a fit."""
     with pytest.raises(NotFittedError):
         OptimizedMLPClassifier().diagnose()
+
+
+def test_means_are_over_living_members():
+    """A column is averaged over who was there, the lasting loss over who stayed."""
+    history = {
+        "member": np.array([0, 1, 0, 1, 1]),
+        "epoch": np.array([1, 1, 2, 2, 3]),
+        "train_loss": np.array([4.0, 2.0, 3.0, 1.0, 0.5]),
+        LAYERS: np.arange(5 * 6 * 2, dtype=float).reshape(5, 6, 2),
+    }
+    means = means_by_epoch(history)
+    assert means["epoch"].tolist() == [1, 2, 3]
+    assert means["train_loss"].tolist() == [3.0, 2.0, 0.5]
+    assert means["lasting_loss"].tolist() == [2.0, 1.0, 0.5]
+    np.testing.assert_array_equal(means[LAYERS][0], history[LAYERS][:2].mean(axis=0))
 
 
 # ---------------------------------------------------------------- before the first step
