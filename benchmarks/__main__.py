@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks import normalization, quality, scale, search, search_cost, speed, tuning
+from benchmarks import (
+    monitoring,
+    normalization,
+    quality,
+    scale,
+    search,
+    search_cost,
+    speed,
+    tuning,
+)
 from benchmarks._peers import PEERS
 from benchmarks._problems import SHAPES
 from benchmarks._settings import Settings
@@ -39,6 +48,10 @@ BENCHMARKS: dict[str, Benchmark] = {
     "speed": Benchmark(
         run=speed.run,
         summary="Time of single fits, predictions and the import, beside peers.",
+    ),
+    "monitoring": Benchmark(
+        run=monitoring.run,
+        summary="Time that light monitoring adds to a fit.",
     ),
     "search": Benchmark(
         run=search.run,

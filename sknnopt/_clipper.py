@@ -45,15 +45,13 @@ class Clipper:
         kind = self._kind
         return torch.tensor(values, dtype=kind.torch_dtype, device=kind.device)[:, None]
 
-    def __call__(self, gradient: Tensor, norm: Tensor | None) -> None:
+    def __call__(self, gradient: Tensor) -> None:
         """Clip the gradient of a step, in place.
 
         Parameters
         ----------
         gradient : Tensor of shape (members, trained columns)
             Of the step.
-        norm : Tensor of shape (members, 1) or None
-            Its norm, if that is known.
         """
         is_clipped = None
         if self._value is not None:
@@ -61,22 +59,19 @@ class Clipper:
                 largest = torch.linalg.vector_norm(gradient, torch.inf, 1, True)
                 is_clipped = largest > self._value
             clip_by_value(gradient, self._value)
-            norm = None
         if self._norm is not None:
-            is_long = self._clip_norm(gradient, self._norm, norm)
+            is_long = self._clip_norm(gradient, self._norm)
             is_clipped = is_long if is_clipped is None else is_clipped | is_long
         if self._counts and is_clipped is not None:
             self._clipped.append(is_clipped)
 
-    def _clip_norm(
-        self, gradient: Tensor, limit: Tensor, norm: Tensor | None
-    ) -> Tensor:
+    def _clip_norm(self, gradient: Tensor, limit: Tensor) -> Tensor:
         """Clip by norm; tell whose gradient was longer."""
         if self._kind.clip_per_tensor:
             norms = [gradient_norm(gradient[:, part]) for part in self._slices]
             clip_by_norm_per_tensor(gradient, limit, self._slices, norms)
             return (torch.cat(norms, 1) > limit).any(1, keepdim=True)
-        norm = gradient_norm(gradient) if norm is None else norm
+        norm = gradient_norm(gradient)
         clip_by_norm(gradient, limit, norm)
         return norm > limit
 

@@ -294,10 +294,10 @@ history_ : DataFrame
     for each layer ``gradient_norm_<layer>`` and ``update_ratio_<layer>`` (length of
     the update by that of the weights), for hidden layers ``activation_mean_<layer>``,
     ``activation_variance_<layer>`` (over the rows, as a mean over the units),
-    ``dead_share_<layer>`` (relu units that answer 0 to all rows of the batch) and
+    ``dead_share_<layer>`` (relu units that answer 0 to all rows) and
     ``saturated_share_<layer>`` (outputs of sigmoid and tanh where the derivative is
-    below 5 % of its greatest), and what callbacks recorded; columns that do not apply
-    are absent.
+    below 5 % of its greatest; activations are read of up to 64 rows of a batch), and
+    what callbacks recorded; columns that do not apply are absent.
 oof_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_columns)
     Out-of-fold predictions: for each training row the mean over the members that
     never trained on it, in float64, shaped like ``predict_proba`` of a classifier or

@@ -289,14 +289,12 @@ class Loop:
 
     def _move(self, step: int, rate: Tensor) -> None:
         """Clip the gradient and update the weights; look on, where that is asked."""
-        if not self._monitor.wants(step):
-            self._clip(self.gradient, None)
-            self._update(step, rate)
-            return
-        norm = self._monitor.before(self.gradient, self.trained)
-        self._clip(self.gradient, norm)
+        if is_read := self._monitor.wants(step):
+            self._monitor.before(self.gradient, self.trained)
+        self._clip(self.gradient)
         self._update(step, rate)
-        self._monitor.after(step, self.trained, self._passes.activations)
+        if is_read:
+            self._monitor.after(step, self.trained, self._passes.activations)
 
     def _update(self, step: int, rate: Tensor) -> None:
         if step < self.epochs.n_common_steps:

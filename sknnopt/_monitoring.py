@@ -12,9 +12,10 @@ from sknnopt._job import Job
 from sknnopt._layout import Layout
 from sknnopt._members import runs
 from sknnopt.activations import ACTIVATIONS, ActivationOption
-from sknnopt.clipping import gradient_norm
 
 _GRADIENT, _UPDATE, _DEAD, _SATURATED, _MEAN, _VARIANCE = range(len(STATISTICS))
+#: Rows of a batch whose activations are read: enough for shares and moments.
+N_ROWS = 64
 #: An output is saturated where the derivative is below this share of its largest.
 SATURATION = 0.05
 
@@ -47,8 +48,10 @@ class Monitor:
         initial: np.ndarray,
     ) -> None:
         self.monitor = job.kind.monitor
-        self._initial, self._rows = initial, rows_of_step
+        self._initial = initial
         self.n_steps = np.count_nonzero(rows_of_step, axis=0)
+        self._last = set((self.n_steps - 1).tolist())
+        self._rows = np.minimum(rows_of_step, N_ROWS)
         # Weights begin a layer, and the next one ends it.
         self._starts = [segment.start for segment in layout.of_kind("weight")]
         self._n_trained = layout.n_trained
@@ -65,7 +68,6 @@ class Monitor:
             Whether a network is as it was drawn.
         """
         self._is_new, self._any_new = is_new, bool(is_new.any())
-        self._last = set((self.n_steps - 1).tolist())
         self._sum = np.zeros_like(self._initial)
         self._norms = np.zeros(len(self.n_steps))
         self._n_read = 0
@@ -78,23 +80,16 @@ class Monitor:
         is_asked = self.monitor == "full" or step in self._last
         return is_asked or (step == 0 and self._any_new)
 
-    def before(self, gradient: Tensor, weights: Tensor) -> Tensor:
+    def before(self, gradient: Tensor, weights: Tensor) -> None:
         """Take in a gradient before it is clipped, and the weights before the update.
 
         Parameters
         ----------
         gradient, weights : Tensor of shape (members, trained columns)
             Of the step; neither is changed.
-
-        Returns
-        -------
-        Tensor of shape (members, 1)
-            The gradient's norm.
         """
         self._before = weights.clone()
         self._squares = self._sums_of_squares(gradient)
-        self._norm = gradient_norm(gradient)
-        return self._norm
 
     def after(self, step: int, weights: Tensor, outputs: Sequence[Tensor]) -> None:
         """Take in the weights after the update, and what the hidden layers put out.
@@ -106,12 +101,12 @@ class Monitor:
         weights : Tensor of shape (members, trained columns)
             After the update.
         outputs : sequence of Tensor of shape (members, rows, units)
-            Each hidden layer's, before dropout.
+            Each hidden layer's, before dropout; of many rows the first are read.
         """
         read = np.full_like(self._sum, np.nan)
         with np.errstate(all="ignore"):  # a run that diverges has any numbers
             of_weights = self._sums_of_squares(self._before)
-            moved = self._before.sub_(weights).neg_()
+            moved = self._before.sub_(weights)
             read[:, _GRADIENT] = np.sqrt(self._squares)
             read[:, _UPDATE] = np.sqrt(self._sums_of_squares(moved) / of_weights)
             for members, n_rows in _groups(self._rows[step]):
@@ -127,7 +122,8 @@ class Monitor:
             wanted = self.n_steps > step
         else:
             wanted = self.n_steps - 1 == step
-        norm = _array(self._norm)[:, 0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            norm = np.sqrt(np.add.reduce(self._squares, axis=1, dtype=np.float64))
         if wanted.all():
             self._sum += read
             self._norms += norm

@@ -221,7 +221,7 @@ def test_sensible_fits_are_healthy(table, make, n_members):
     model = make(
         n_units=8,
         n_members=n_members,
-        max_epochs=120,
+        max_epochs=400,
         learning_rate=5e-3,
         scale_inputs=True,
         early_stopping=True,

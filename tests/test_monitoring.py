@@ -109,8 +109,7 @@ def _feed(monitor, job, layout):
         shown.append((*tensors, outputs))
         if monitor.wants(step):
             gradient, before, after = tensors
-            norm = monitor.before(gradient, before)
-            torch.testing.assert_close(norm[:, 0], gradient.norm(dim=1))
+            monitor.before(gradient, before)
             monitor.after(step, after, outputs)
     return shown
 
