@@ -18,13 +18,15 @@ VANISHED = 0.01
 #: Networks of fewer hidden layers have nowhere to lose a gradient.
 _DEEP = 3
 #: Times the gradient norm that a network with well-drawn weights begins with.
-EXPLODED = 50.0
+EXPLODED = 100.0
 #: Norm of such a first gradient: of a mean loss with outputs near their start.
 _USUAL_NORM = 1.0
 #: Share of a layer's units, or of its outputs.
 MOST = 0.5
 #: Times that the variance of outputs may shrink or grow across the hidden layers.
 VARIANCE = 100.0
+#: Share of outputs that saturate where what comes in has a variance of about 100.
+_SWAMPED = 0.75
 #: Share of steps that clipping may change.
 CLIPPED = 0.5
 #: Share of a run's epochs that are its beginning.
@@ -34,7 +36,8 @@ _BEGINNING = 0.25
 def vanishing_gradients(run: Run) -> Finding | None:
     """Look for gradients that get lost on the way to the first layer."""
     depth = len(run.layers)
-    if depth < _DEEP or run.alike_layers():
+    # Behind units that are all alike or dead there is no gradient to get lost.
+    if depth < _DEEP or run.alike_layers() or dead_units(run):
         return None
     scaled = run.of_layers("gradient_norm") / np.sqrt(run.layer_sizes)
     if not run.n_epochs:
@@ -96,7 +99,7 @@ def exploding_gradients(run: Run) -> Finding | None:
 def dead_units(run: Run) -> Finding | None:
     """Look for relu units that answer 0 to every row of a batch."""
     shares = _settled(run, "dead_share")
-    if shares is None or run.alike_layers():
+    if shares is None:
         return None
     layers = np.flatnonzero(shares > MOST)
     if not len(layers):
@@ -107,7 +110,7 @@ def dead_units(run: Run) -> Finding | None:
         {f"dead in layer {layer}": float(shares[layer]) for layer in layers},
         "Most relu units of a layer are 0 for every row, and so is their derivative: "
         "they learn no more. Steps that are too long bring it about.",
-        {"activation": "leaky_relu", "weight_init": "auto", **_shorter_steps(run)},
+        {"activation": "leaky_relu", "weight_init": "auto", **shorter_steps(run)},
         tuple(layers.tolist()),
         _epochs(run),
     )
@@ -124,7 +127,7 @@ def saturation(run: Run) -> Finding | None:
     remedy: dict[str, object] = {"weight_init": "auto", "scale_inputs": True}
     is_drawn = (np.nan_to_num(run.first("saturated_share")) > MOST / 2).any()
     if not is_drawn:
-        remedy = {"activation": "relu", "weight_init": "auto", **_shorter_steps(run)}
+        remedy = {"activation": "relu", "weight_init": "auto", **shorter_steps(run)}
     return Finding(
         "saturation",
         _severity(shares.max() > 0.7),
@@ -167,9 +170,11 @@ def initialization_variance(run: Run) -> Finding | None:
     if is_suited or len(variances) < 2 or not np.isfinite(variances).all():
         return None
     if (variances <= 0).any():
-        return None if run.alike_layers() else _variance_finding(run, variances, 0.0)
+        return _variance_finding(run, variances, 0.0)
     growth = float(variances[-1] / variances[0])
-    # Bounded activations cannot grow: they saturate, which is another finding.
+    # Bounded outputs cannot grow: what grew before them shows in that they saturate.
+    if run.first("saturated_share")[len(variances) - 1] > _SWAMPED:
+        growth = max(growth, VARIANCE)
     if 1 / VARIANCE < growth < VARIANCE:
         return None
     return _variance_finding(run, variances, growth)
@@ -226,11 +231,22 @@ def _settled(run: Run, name: str) -> np.ndarray | None:
     return np.nan_to_num(shares) if len(shares) and np.isfinite(shares).any() else None
 
 
-def _shorter_steps(run: Run) -> dict[str, float]:
-    """Return a lower learning rate where this one is above the rule's own."""
+def shorter_steps(run: Run) -> dict[str, float]:
+    """Return a lower learning rate where this one is far above the rule's own.
+
+    Parameters
+    ----------
+    run : Run
+        Whose rate and rule.
+
+    Returns
+    -------
+    dict
+        ``learning_rate``, or nothing.
+    """
     rate = run.facts.get("learning_rate")
     usual = OPTIMIZERS[str(run.parameters["optimizer"])].learning_rate
-    return {"learning_rate": usual} if rate is not None and rate > 2 * usual else {}
+    return {"learning_rate": usual} if rate is not None and rate > 3 * usual else {}
 
 
 def _of_kind(run: Run, attribute: str) -> list[str]:

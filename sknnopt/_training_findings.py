@@ -14,6 +14,7 @@ from sknnopt._gradient_findings import (
     dead_units,
     exploding_gradients,
     saturation,
+    shorter_steps,
     vanishing_gradients,
 )
 
@@ -75,7 +76,10 @@ def learning_rate_too_high(run: Run) -> Finding | None:
     if run.n_epochs < _FEW_EPOCHS or divergence(run):
         return None
     step, rough = _step(run), _roughness(run)
-    if not (step > LONG_STEP and rough > ROUGH):
+    is_rough = step > LONG_STEP and rough > ROUGH
+    # Steps that have put most units to death may be quiet since.
+    has_killed = bool(shorter_steps(run)) and (dead_units(run) or saturation(run))
+    if not (is_rough or has_killed):
         return None
     return Finding(
         "learning_rate_too_high",
@@ -100,6 +104,8 @@ def learning_rate_too_low(run: Run) -> Finding | None:
     step, progress = _step(run), _progress(run)
     is_smooth = np.mean(np.diff(run.column("train_loss")) < 0) > 0.7
     if not (step < SHORT_STEP and is_smooth and _gain_at_end(run) > 0):
+        return None
+    if saturation(run):
         return None
     return Finding(
         "learning_rate_too_low",
