@@ -219,8 +219,8 @@ def diagnose_initialization(estimator: Any, X: Any) -> Diagnosis:
     >>> from sknnopt.diagnostics import diagnose_initialization
     >>> X, y = load_pima(return_X_y=True)
     >>> model = OptimizedMLPRegressor(weight_init="zeros", random_state=0)
-    >>> diagnose_initialization(model, X).names
-    ['symmetric_initialization']
+    >>> diagnose_initialization(model, X).names[0]
+    'symmetric_initialization'
     """
     return examine(estimator._initial_run(X))
 

@@ -97,7 +97,10 @@ CASES = {
         {"gradient_norm": [1e-3, 1e-2, 0.1, 1.0], "shape": SIGMOID},
         {"gradient_norm": [2e-2, 1e-1, 0.3, 1.0], "shape": SIGMOID},
     ),
-    "exploding_gradients": ({"first_gradient_norm": 40.0}, {"gradient_norm": 40.0}),
+    "exploding_gradients": (
+        {"first_gradient_norm": 51.0},
+        {"first_gradient_norm": 49.0},
+    ),
     "dead_units": ({"dead_share": 0.51}, {"dead_share": 0.5}),
     "saturation": (
         {"saturated_share": 0.51, "shape": TANH},
@@ -269,12 +272,13 @@ def test_means_are_over_living_members():
     ("settings", "expected"),
     [
         ({}, []),
-        ({"weight_init": "zeros"}, ["symmetric_initialization"]),
+        ({"weight_init": "zeros"},
+         ["dead_units", "initialization_variance", "symmetric_initialization"]),
         ({"weight_init": "random_normal", "init_scale": 3.0, "n_layers": 4,
           "n_units": 64}, ["initialization_variance"]),
         ({"activation": "sigmoid", "n_layers": 8}, ["vanishing_gradients"]),
         ({"activation": "tanh", "weight_init": "random_normal", "init_scale": 3.0},
-         ["saturation"]),
+         ["initialization_variance", "saturation"]),
     ],
 )  # fmt: skip
 def test_before_the_first_step(table, settings, expected):
