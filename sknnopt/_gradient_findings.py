@@ -26,7 +26,9 @@ MOST = 0.5
 #: Times that the variance of outputs may shrink or grow across the hidden layers.
 VARIANCE = 100.0
 #: Share of outputs that saturate where what comes in has a variance of about 100.
-_SWAMPED = 0.75
+_SWAMPED = 0.83
+#: Times the rule's own learning rate.
+_FAR = 9.0
 #: Share of steps that clipping may change.
 CLIPPED = 0.5
 #: Share of a run's epochs that are its beginning.
@@ -72,8 +74,7 @@ def vanishing_gradients(run: Run) -> Finding | None:
 
 def exploding_gradients(run: Run) -> Finding | None:
     """Look for gradients far longer than those of well-drawn networks."""
-    norms = run.column("gradient_norm")
-    first = float(np.sqrt(np.sum(np.square(run.first("gradient_norm")))))
+    norms, first = run.column("gradient_norm"), _first_norm(run)
     known = np.append(norms[np.isfinite(norms)], first if np.isfinite(first) else [])
     if not len(known):
         return None
@@ -81,7 +82,7 @@ def exploding_gradients(run: Run) -> Finding | None:
     # A gradient that is no number was beyond all bounds before.
     if largest < EXPLODED * _USUAL_NORM:
         return None
-    is_drawn = first >= EXPLODED * _USUAL_NORM
+    is_drawn = is_drawn_large(run)
     remedy: dict[str, object] = {"clip_norm": 1.0}
     cause = "Gradients are so long that a step throws the weights far off."
     if is_drawn and run.parameters["weight_init"] != "auto":
@@ -167,7 +168,7 @@ def initialization_variance(run: Run) -> Finding | None:
     variances = run.first("activation_variance")[:-1]
     # Where the initial weights suit the activation, it is depth that does it.
     is_suited = run.parameters["weight_init"] == "auto"
-    if is_suited or len(variances) < 2 or not np.isfinite(variances).all():
+    if is_suited or not len(variances) or not np.isfinite(variances).all():
         return None
     if (variances <= 0).any():
         return _variance_finding(run, variances, 0.0)
@@ -231,6 +232,26 @@ def _settled(run: Run, name: str) -> np.ndarray | None:
     return np.nan_to_num(shares) if len(shares) and np.isfinite(shares).any() else None
 
 
+def is_drawn_large(run: Run) -> bool:
+    """Tell whether gradients were far too long in the first step.
+
+    Parameters
+    ----------
+    run : Run
+        Whose first step.
+
+    Returns
+    -------
+    bool
+        False where it was not looked at.
+    """
+    return _first_norm(run) >= EXPLODED * _USUAL_NORM
+
+
+def _first_norm(run: Run) -> float:
+    return float(np.sqrt(np.sum(np.square(run.first("gradient_norm")))))
+
+
 def shorter_steps(run: Run) -> dict[str, float]:
     """Return a lower learning rate where this one is far above the rule's own.
 
@@ -246,7 +267,7 @@ def shorter_steps(run: Run) -> dict[str, float]:
     """
     rate = run.facts.get("learning_rate")
     usual = OPTIMIZERS[str(run.parameters["optimizer"])].learning_rate
-    return {"learning_rate": usual} if rate is not None and rate > 3 * usual else {}
+    return {"learning_rate": usual} if rate is not None and rate > _FAR * usual else {}
 
 
 def _of_kind(run: Run, attribute: str) -> list[str]:

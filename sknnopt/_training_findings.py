@@ -13,6 +13,7 @@ from sknnopt._findings import Finding
 from sknnopt._gradient_findings import (
     dead_units,
     exploding_gradients,
+    is_drawn_large,
     saturation,
     shorter_steps,
     vanishing_gradients,
@@ -49,7 +50,9 @@ def divergence(run: Run) -> Finding | None:
     losses = run.column("train_loss")
     known = losses[np.isfinite(losses)]
     level = _constant_loss(run)
-    has_risen = len(known) > 1 and known[-1] > 2 * max(level, known[0])
+    # Networks that were drawn far too large begin with a loss like this, and fall.
+    start = known[0] if len(known) and is_drawn_large(run) else level
+    has_risen = len(known) > 1 and known[-1] > 2 * max(level, start)
     if not (run.n_diverged or has_risen):
         return None
     remedy: dict[str, object] = {"learning_rate": _rate(run) / 10, "clip_norm": 1.0}
@@ -73,13 +76,14 @@ def divergence(run: Run) -> Finding | None:
 
 def learning_rate_too_high(run: Run) -> Finding | None:
     """Look for steps so long that the loss jumps instead of falling."""
-    if run.n_epochs < _FEW_EPOCHS or divergence(run):
-        return None
     step, rough = _step(run), _roughness(run)
-    is_rough = step > LONG_STEP and rough > ROUGH
+    is_rough = run.n_epochs >= _FEW_EPOCHS and step > LONG_STEP and rough > ROUGH
     # Steps that have put most units to death may be quiet since.
-    has_killed = bool(shorter_steps(run)) and (dead_units(run) or saturation(run))
-    if not (is_rough or has_killed):
+    is_far = bool(shorter_steps(run))
+    has_killed = is_far and any(
+        consequence(run) for consequence in (divergence, dead_units, saturation)
+    )
+    if not (has_killed or (is_rough and not divergence(run))):
         return None
     return Finding(
         "learning_rate_too_high",
@@ -127,12 +131,9 @@ def stopped_too_early(run: Run) -> Finding | None:
     """Look for a loss that was still falling when the epochs were over."""
     limit = run.facts.get("max_epochs")
     is_cut = limit is not None and run.n_epochs >= limit and run.n_epochs > 1
-    if (
-        not is_cut
-        or run.cut_share <= 0.5
-        or run.n_diverged
-        or learning_rate_too_low(run)
-    ):
+    if not is_cut or run.cut_share <= MOST or run.n_diverged:
+        return None
+    if learning_rate_too_low(run) or any(cause(run) for cause in _BLOCKS):
         return None
     gain = _gain_at_end(run)
     if not gain > STILL_FALLING:
@@ -312,6 +313,8 @@ def imbalanced_classes(run: Run) -> Finding | None:
     )
 
 
+#: What more epochs do not cure.
+_BLOCKS = (exploding_gradients, dead_units, saturation)
 #: What keeps a network from learning, whatever its size.
 _STANDSTILLS = (
     learning_rate_too_low,
@@ -319,9 +322,7 @@ _STANDSTILLS = (
     stopped_too_early,
     unscaled_inputs,
     vanishing_gradients,
-    exploding_gradients,
-    dead_units,
-    saturation,
+    *_BLOCKS,
 )
 
 # ---------------------------------------------------------------- shared
