@@ -25,16 +25,30 @@ extensions = [
     "sphinx.ext.mathjax",
     "numpydoc",
     "myst_parser",
+    "sphinx_gallery.gen_gallery",
     "option_tables",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_ext", "_templates"]
+exclude_patterns = ["_build", "_ext", "_templates", "guide"]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc's Parameters section names the types
 autosummary_generate = True
 numpydoc_show_class_members = False  # the autosummary template lists them
+
+# The chapters of the guide run while the documentation is built.
+sphinx_gallery_conf = {
+    "examples_dirs": "guide",
+    "gallery_dirs": "generated/guide",
+    "within_subsection_order": "FileNameSortKey",  # chapters are numbered
+    # A string each: Sphinx cannot keep functions in its cache.
+    "reset_modules": ("matplotlib", "gallery_style.apply"),
+    "image_srcset": ["2x"],
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+}
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sknnopt"
