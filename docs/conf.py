@@ -26,10 +26,12 @@ extensions = [
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
+    "local_links",
     "option_tables",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_ext", "_templates", "guide"]
+nitpicky = True  # a reference that leads nowhere is a warning, and so an error
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 
 autodoc_member_order = "bysource"
@@ -46,11 +48,14 @@ sphinx_gallery_conf = {
     "reset_modules": ("matplotlib", "gallery_style.apply"),
     "image_srcset": ["2x"],
     "download_all_examples": False,
+    "remove_config_comments": True,
     "show_signature": False,
     "write_computation_times": False,
 }
 
 html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_css_files = ["guide.css"]
 html_title = "sknnopt"
 html_show_sourcelink = False
 # Only the API reference has pages below it to navigate.
@@ -79,6 +84,15 @@ def skip_routing(
     return True if ROUTING.fullmatch(name) else None
 
 
+def widen_chapters(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Give a chapter's code the width that a list of its headings would take."""
+    if page.startswith("generated/guide/"):
+        context["theme_secondary_sidebar_items"] = []
+
+
 def setup(app: Sphinx) -> None:
     """Connect the hooks of this configuration."""
+    app.connect("html-page-context", widen_chapters, priority=400)  # before the theme's
     app.connect("autodoc-skip-member", skip_routing)

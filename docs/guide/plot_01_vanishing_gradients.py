@@ -7,6 +7,8 @@ one derivative for each layer, so the gradient fades on its way back, and the fi
 layers of a deep network hardly learn. Tanh fades less, and relu not at all.
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
@@ -75,7 +77,9 @@ def first_layer_norms(settings):
 norms = first_layer_norms(
     {"activation": name, "weight_init": "xavier_uniform"} for name in names
 )[names]
-ax = norms.plot(logy=True, marker="o", title="First layer's gradient norm, by depth")
+ax = norms.plot(
+    logy=True, marker="o", title="Gradient norm of the first layer, by depth"
+)
 ax.set(xlabel="hidden layers", ylabel="norm of the gradient")
 norms.map("{:.1e}".format)
 
@@ -141,7 +145,9 @@ others = first_layer_norms(
     ]
 ).rename(columns={"relu": "relu, He", "sigmoid": "sigmoid, 4 × Xavier"})
 both = norms.add_suffix(", Xavier").join(others)
-ax = both.plot(logy=True, marker="o", title="The same with weights that fit")
+ax = both.plot(
+    logy=True, marker="o", title="Gradient norm of the first layer, other weights"
+)
 ax.set(xlabel="hidden layers", ylabel="norm of the gradient")
 both.loc[[1, 5, 10]].T.map("{:.1e}".format)
 

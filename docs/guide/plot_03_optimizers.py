@@ -57,8 +57,9 @@ curves = pd.DataFrame(
     {name: m.history_["train_loss"] for name, m in zip(optimizers, common, strict=True)}
 )
 curves.index = pd.RangeIndex(1, len(curves) + 1, name="epoch")
-ax = curves.plot(title="Training loss at the learning rate 0.001")
-ax.set(ylabel="training loss", ylim=(0, None))
+ax = curves.plot(title="Training loss at the learning rate 0.001", legend=False)
+ax.set(ylabel="training loss", ylim=(0, None), xticks=[1, 5, 10, 15, 20])
+ax.figure.legend(loc="outside lower center", ncols=3)
 curves.loc[[1, 5, 20]].T.round(3)
 
 # %%
@@ -94,8 +95,11 @@ runs = pd.DataFrame(settings).assign(
 )
 runs = runs.groupby(["name", "learning_rate"]).mean().drop(columns="random_state")
 training = runs["training"].unstack("name")[list(optimizers)]
-ax = training.plot(loglog=True, title="Training loss after 20 epochs, by learning rate")
-ax.set(xlabel="learning rate", ylabel="training loss", ylim=(0.01, 10))
+ax = training.plot(
+    loglog=True, title="Training loss after 20 epochs, by learning rate", legend=False
+)
+ax.set(xlabel="learning rate", ylabel="training loss", ylim=(0.005, 10))
+ax.figure.legend(loc="outside lower center", ncols=3)
 
 
 best = runs.loc[runs["training"].groupby("name").idxmin()].reset_index("learning_rate")

@@ -8,6 +8,8 @@ by heart: L1 on their absolute values, L2 on their squares. The guide writes the
 and the gradient :math:`g` of the loss, under the name of L1.
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -106,7 +108,7 @@ apart.map("{:.1e}".format)
 shown = {"none": "no penalty", "L2": "L2", "L1": "L1"}
 figure, axes = plt.subplots(3, 1, figsize=(5, 6), sharex=True, sharey=True)
 for ax, (name, title) in zip(axes, shown.items(), strict=True):
-    ax.hist(by_descent[name], bins=np.linspace(-1, 1, 81))
+    ax.hist(by_descent[name], bins=np.linspace(-1.4, 1.4, 113))
     ax.set(title=f"Weights with {title}", yscale="log", ylabel="weights")
 axes[-1].set_xlabel("value of the weight")
 sizes = {name: np.abs(by_descent[name]) for name in shown}
@@ -147,9 +149,10 @@ figure, ax = plt.subplots()
 ax.plot(l1["held-out loss"], label="L1", marker="o")
 ax.plot(l2["held-out loss"], label="L2", marker="o")
 ax.axhline(without["held-out loss"], color="0.5", label="no penalty")
-ax.set(xscale="log", xlabel="strength", ylabel="log-loss", ylim=(0, None))
+ax.set(xscale="log", xlabel="strength", ylabel="log-loss")
+ax.set_ylim(0, 1.1 * without["held-out loss"])
 ax.set_title("Held-out loss, by strength of the penalty")
-ax.legend()
+ax.legend(loc="lower left")
 parts = {"none": without.to_frame(0.0).T, "L1": l1, "L2": l2}
 pd.concat(parts, names=["penalty", "strength"]).round(3)
 

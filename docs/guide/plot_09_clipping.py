@@ -77,16 +77,13 @@ def summarize(models, X, y):
 
 deep = fit_all(OptimizedMLPRegressor, X, y, clippings, n_layers=5)
 figure, ax = plt.subplots()
-for color, name in enumerate(clippings):
+for name in clippings:
     for seed in range(5):
-        history = deep[name, seed].history_
-        label = name if seed == 0 else None
-        ax.plot(
-            history["epoch"], history["train_loss"], f"C{color}-", lw=1, label=label
-        )
-ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, 1.5))
-ax.set_title("Training loss at the learning rate 0.1, while it is finite")
-ax.legend()
+        network = deep[name, seed]
+        color, marker = ("C1", "x") if network.diverged_ else ("C0", "o")
+        ax.plot(name, network.score(X, y), marker, color=color, alpha=0.7)
+ax.set(ylabel="R squared on the training rows")
+ax.set_title("Score of each network; crosses have diverged")
 explosion = summarize(deep, X, y)
 explosion.round(3)
 

@@ -7,6 +7,8 @@ for them by cross-validation, one at a time and then all together, and take the 
 model.
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -78,7 +80,7 @@ search = MLPSearchCV(
     random_state=0,
 ).fit(X_train, y_train)
 display = SearchConvergenceDisplay.from_search(search)
-display.ax_.set_title("Accuracy of the candidates, and the best so far")
+display.figure_.suptitle("Accuracy of the candidates, and the best so far")
 (best,) = best_hyperparameters(search, 1)
 pd.Series(best).to_frame("best candidate")
 
@@ -95,7 +97,9 @@ shown.fit(
 )
 figure, axes = plt.subplots(2, 1, figsize=(5, 6), sharex=True)
 for ax, metric in zip(axes, ["loss", "score"], strict=True):
-    TrainingHistoryDisplay.from_estimator(shown, ax=ax, metric=metric)
+    TrainingHistoryDisplay.from_history(
+        shown.history_, ax=ax, metric=metric, score_name="Accuracy"
+    )
     ax.set_title(f"The best model's {metric}, by epoch")
 print(f"cross-validated accuracy {search.best_score_:.3f}")
 print(f"accuracy on held-out rows {search.score(X_test, y_test):.3f}")
