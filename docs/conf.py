@@ -47,6 +47,7 @@ sphinx_gallery_conf = {
     # A string each: Sphinx cannot keep functions in its cache.
     "reset_modules": ("matplotlib", "gallery_style.apply"),
     "image_srcset": ["2x"],
+    "min_reported_time": 3600,  # how long a chapter takes says more of the machine
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_signature": False,

@@ -1,8 +1,8 @@
 """Check that every link within the built pages leads somewhere.
 
-Sphinx checks references that it resolves itself. This looks at the finished HTML: links
-of the theme, of the gallery and of raw HTML too, pictures in all resolutions, downloads,
-and the places within a page that links jump to.
+Sphinx checks references that it resolves itself. This looks at the finished HTML:
+links of the theme, of the gallery and of raw HTML too, pictures in all resolutions,
+downloads, and the places within a page that links jump to.
 """
 
 from __future__ import annotations

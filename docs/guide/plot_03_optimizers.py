@@ -73,7 +73,7 @@ curves.loc[[1, 5, 20]].T.round(3)
 # The same networks at eleven rates from 0.0001 to 10, two seeds each, as one batch. The
 # loss is that of the last epoch.
 
-rates = np.logspace(-4, 1, 11)
+rates = np.geomspace(0.0001, 10, 11)
 settings = [
     {"name": name, "learning_rate": rate, "random_state": seed}
     for name in optimizers

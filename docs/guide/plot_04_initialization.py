@@ -163,7 +163,7 @@ pd.Series(variances).round(3).to_frame("variance times n, for n = m = 64")
 # %%
 # *Xavier keeps the variance under tanh and sigmoid* is derived for units that are
 # linear with slope one, as tanh is near zero. Tanh is flatter elsewhere, so the signal
-# still sinks, but slowly. The slope of the sigmoid is at most 0.25: its variance
+# still sinks, but slowly. The slope of the sigmoid is at most a quarter: its variance
 # between rows falls to less than a sixteenth with each layer, whatever Xavier says.
 
 signal, spread = digits, []

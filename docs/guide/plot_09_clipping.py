@@ -66,13 +66,13 @@ def summarize(models, X, y):
                 "diverged": model.diverged_,
                 "lowest score": model.score(X, y),
                 "median score": model.score(X, y),
-                "epochs above 1": (model.history_["gradient_norm"].dropna() > 1).mean(),
+                "clipped steps": np.mean(model.history_.get("clipped_share", 0)),
             }
             for key, model in models.items()
         }
     ).T.astype(float)
     rules = {"diverged": "sum", "lowest score": "min", "median score": "median"}
-    return runs.groupby(level=0, sort=False).agg({**rules, "epochs above 1": "mean"})
+    return runs.groupby(level=0, sort=False).agg({**rules, "clipped steps": "mean"})
 
 
 deep = fit_all(OptimizedMLPRegressor, X, y, clippings, n_layers=5)
@@ -88,8 +88,8 @@ explosion = summarize(deep, X, y)
 explosion.round(3)
 
 # %%
-# *Score* is R squared on the training rows. *Epochs above 1* is the share of epochs
-# whose mean norm of the gradient, before clipping, is greater than one.
+# *Score* is R squared on the training rows. *Clipped steps* is the share of steps whose
+# gradient clipping has changed.
 #
 # The direction before and after
 # ------------------------------
@@ -165,9 +165,10 @@ directions.round(3)
 # ----------------------------
 # *Keeps the direction* holds for one norm over the whole network, as just seen.
 #
-# *At a learning rate as high as 0.1* says nothing by itself. The two hidden layers of
-# 10 units for the standardized Pima table train at 0.1 without any clipping, and with
-# it no better, because their gradients are rarely longer than one:
+# *At a learning rate as high as 0.1* says nothing by itself. The guide's two hidden
+# layers of 10 units, on the standardized Pima table, train at 0.1 without any clipping,
+# and no better with it. A norm of one is hardly ever met there; a value of 0.05 is met
+# in nearly every step, and makes no difference to the score.
 
 X_pima, y_pima = load_pima(return_X_y=True)
 X_pima = StandardScaler().fit_transform(X_pima)
@@ -208,7 +209,8 @@ turned = directions["min"].drop("norm 1")
 assert turned.max() < 0.99
 assert turned.idxmin() == "value 0.05"
 assert directions.loc["value 0.5", "median"] > directions.loc["value 0.05", "median"]
-assert calm["epochs above 1"].max() < 0.1
+assert calm.loc["norm 1", "clipped steps"] < 0.05
+assert calm.loc["value 0.05", "clipped steps"] > 0.9
 assert np.ptp(calm["median score"]) < 0.02
 assert cured["diverged"].sum() == 0
 assert cured["lowest score"].min() > 0.5
