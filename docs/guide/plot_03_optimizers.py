@@ -126,8 +126,8 @@ pd.Series(auto).to_frame("learning_rate='auto'")
 # %%
 # *Momentum speeds up* is, for the most part, a larger step. A momentum of 0.9 adds up
 # directions to ten times one direction; plain descent at ten times the rate does nearly
-# the same while rates are small. What momentum brings beyond that is stability: plain
-# descent at the rates of the last rows is no longer smooth.
+# the same while rates are small. What momentum brings beyond that is stability: at the
+# larger rates plain descent fails, and momentum does not.
 
 tenfold = pd.DataFrame(
     {
