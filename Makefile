@@ -68,7 +68,7 @@ format: $(READY) ## Format the code and apply safe lint fixes
 
 # From scratch each time: Sphinx repeats no warning about a page that it has cached.
 docs: $(READY) ## Build the documentation, warnings are errors
-	rm -rf docs/generated
+	rm -rf docs/generated $(DOCS_OUT)
 	$(PY) -m sphinx -E -W --keep-going -q -b html docs $(DOCS_OUT)
 	@echo "The documentation is in $(DOCS_OUT)/index.html"
 

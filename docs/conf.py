@@ -25,10 +25,13 @@ extensions = [
     "sphinx.ext.mathjax",
     "numpydoc",
     "myst_parser",
+    "sphinx_gallery.gen_gallery",
+    "local_links",
     "option_tables",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_ext", "_templates"]
+exclude_patterns = ["_build", "_ext", "_templates", "guide"]
+nitpicky = True  # a reference that leads nowhere is a warning, and so an error
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 
 autodoc_member_order = "bysource"
@@ -36,7 +39,24 @@ autodoc_typehints = "none"  # numpydoc's Parameters section names the types
 autosummary_generate = True
 numpydoc_show_class_members = False  # the autosummary template lists them
 
+# The chapters of the guide run while the documentation is built.
+sphinx_gallery_conf = {
+    "examples_dirs": "guide",
+    "gallery_dirs": "generated/guide",
+    "within_subsection_order": "FileNameSortKey",  # chapters are numbered
+    # A string each: Sphinx cannot keep functions in its cache.
+    "reset_modules": ("matplotlib", "gallery_style.apply"),
+    "image_srcset": ["2x"],
+    "min_reported_time": 3600,  # how long a chapter takes says more of the machine
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_signature": False,
+    "write_computation_times": False,
+}
+
 html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_css_files = ["guide.css"]
 html_title = "sknnopt"
 html_show_sourcelink = False
 # Only the API reference has pages below it to navigate.
@@ -65,6 +85,15 @@ def skip_routing(
     return True if ROUTING.fullmatch(name) else None
 
 
+def widen_chapters(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Give a chapter's code the width that a list of its headings would take."""
+    if page.startswith("generated/guide/"):
+        context["theme_secondary_sidebar_items"] = []
+
+
 def setup(app: Sphinx) -> None:
     """Connect the hooks of this configuration."""
+    app.connect("html-page-context", widen_chapters, priority=400)  # before the theme's
     app.connect("autodoc-skip-member", skip_routing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,3 +59,90 @@ def test_option_table_has_a_row_for_each_option() -> None:
         "     - ``1``",
         "     - –",
     ]
+
+
+# ---------------------------------------------------------------- the guide
+
+CHAPTERS = sorted((DOCS / "guide").glob("plot_*.py"))
+#: What is a number only in looks: literals, references, layers such as 64-64.
+NO_NUMBER = re.compile(r"``.*?``|:\w+:`.*?`|\d+-\d+", flags=re.DOTALL)
+
+
+@pytest.fixture(params=CHAPTERS, ids=lambda path: path.stem)
+def chapter(request: pytest.FixtureRequest) -> SimpleNamespace:
+    """Prose and code of each chapter in turn, as sphinx-gallery takes them apart."""
+    parser = pytest.importorskip("sphinx_gallery.py_source_parser")
+    _, blocks = parser.split_code_and_text_blocks(request.param)
+    prose, code = (
+        "\n\n".join(block.content for block in blocks if block.type == kind)
+        for kind in ("text", "code")
+    )
+    return SimpleNamespace(prose=prose, code=code)
+
+
+def test_chapters_are_numbered_in_their_order() -> None:
+    """Chapters are numbered from 1 on, so that none is lost on the way."""
+    numbers = [int(path.stem.split("_")[1]) for path in CHAPTERS]
+    assert numbers == list(range(1, 12))
+
+
+def test_gallery_runs_every_chapter() -> None:
+    """All files of the gallery are named so that sphinx-gallery executes them."""
+    assert sorted((DOCS / "guide").glob("*.py")) == CHAPTERS
+
+
+def test_chapter_has_its_parts(chapter: SimpleNamespace) -> None:
+    """A chapter has a title, a claim, where that is imprecise, and last a source."""
+    title, underline = chapter.prose.strip().splitlines()[:2]
+    assert underline == "=" * len(title)
+    assert "**The claim.**" in chapter.prose
+    headings = re.findall(r"^(\S.*)\n-+$", chapter.prose, flags=re.MULTILINE)
+    assert headings[-2:] == ["Where the claim is imprecise", "Source"]
+    source = chapter.prose.split("Source\n------\n")[1]
+    assert re.search(r"\b(19|20)\d\d\b", source)
+
+
+def test_chapter_states_no_measured_number(chapter: SimpleNamespace) -> None:
+    """Numbers in the prose are settings, which the code has too; none is a result."""
+    prose = NO_NUMBER.sub("", chapter.prose.split("Source\n------\n")[0])
+    stated = re.findall(r"(?<![\w.])\d[\d,]*\.?\d+(?![\w])", prose)
+    code = re.findall(r"(?<![a-zA-Z_])\d[\d_]*\.?\d*(?:e-?\d+)?", chapter.code)
+    settings = {float(number.replace("_", "")) for number in code}
+    assert {float(number.replace(",", "")) for number in stated} <= settings
+
+
+def test_chapter_checks_what_it_says(chapter: SimpleNamespace) -> None:
+    """The code of a chapter ends with assertions on what it has measured."""
+    assert isinstance(ast.parse(chapter.code).body[-1], ast.Assert)
+
+
+def test_chapter_draws(chapter: SimpleNamespace) -> None:
+    """A chapter has a picture, with a title that describes it to those who hear it."""
+    assert re.search(r"title\(|title=", chapter.code)
+
+
+# ---------------------------------------------------------------- links
+
+PAGE = """<a href="{}">there</a> <p id="here"></p>"""
+
+
+def test_broken_links_are_found(tmp_path: Path) -> None:
+    """Missing pages, places and pictures are found, and nothing else."""
+    broken_links = pytest.importorskip("local_links").broken_links
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "small.png").touch()
+    pages = {
+        "index.html": PAGE.format("folder/#here"),
+        "folder/index.html": PAGE.format("../index.html?x=1#nowhere"),
+        "other.html": PAGE.format("missing.html"),
+        "web.html": PAGE.format("https://example.org/missing.html"),
+        "own.html": PAGE.format("#here"),
+        "picture.html": '<img src="small.png" srcset="small.png, large.png 2.00x">',
+    }
+    for page, text in pages.items():
+        (tmp_path / page).write_text(text, encoding="utf-8")
+    assert set(broken_links(tmp_path)) == {
+        ("folder/index.html", "../index.html?x=1#nowhere"),
+        ("other.html", "missing.html"),
+        ("picture.html", "large.png"),
+    }
