@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +15,9 @@ import numpy as np
 BLUE = "#0072B2"
 SKY = "#56B4E9"
 VERMILION = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+ORANGE = "#E69F00"
 GRAY = "0.5"
 
 
@@ -58,10 +64,49 @@ def blue_on(ax: Any) -> str:
     str
         A color.
     """
+    for patch in (ax.patch, ax.figure.patch):
+        if patch.get_visible() and _opacity(patch.get_facecolor()) >= 0.5:
+            return BLUE if _luminance(patch.get_facecolor()) > 0.5 else SKY
+    # Nothing is behind but the page, which the labels have to stand out from too.
+    return SKY if _luminance(ax.xaxis.label.get_color()) > 0.5 else BLUE
+
+
+def _opacity(color: Any) -> float:
+    """Return how opaque a color is, from 0 to 1."""
+    from matplotlib.colors import to_rgba
+
+    return float(to_rgba(color)[3])
+
+
+def _luminance(color: Any) -> float:
+    """Return how bright a color looks, from 0 to 1."""
     from matplotlib.colors import to_rgb
 
-    luminance = float(np.dot(to_rgb(ax.get_facecolor()), [0.299, 0.587, 0.114]))
-    return BLUE if luminance > 0.5 else SKY
+    return float(np.dot(to_rgb(color), [0.299, 0.587, 0.114]))
+
+
+def line_styles(ax: Any, n_lines: int) -> list[dict[str, Any]]:
+    """Return looks of lines that are told apart, by readers without color sense too.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    n_lines : int
+        How many.
+
+    Returns
+    -------
+    list of dict
+        Keywords of ``plot``: colors first, then other dashes in the same colors.
+    """
+    colors = (blue_on(ax), VERMILION, GREEN, PURPLE, ORANGE)
+    dashes = ("-", "--", "-.", ":")
+    styles = itertools.cycle(itertools.product(dashes, colors))
+    return [
+        {"color": color, "linestyle": dash}
+        for dash, color in itertools.islice(styles, n_lines)
+    ]
 
 
 def hide_outliers(
@@ -110,24 +155,83 @@ def hide_outliers(
 
 
 def legend_above(ax: Any) -> None:
-    """Put a legend in one line above axes, where it covers nothing.
+    """Put a legend above axes, where it covers nothing, in as few lines as fit.
 
     Parameters
     ----------
     ax : Axes
         With labeled artists.
     """
-    ax.legend(
-        loc="lower right",
-        bbox_to_anchor=(1, 1),
-        borderaxespad=0.2,
-        columnspacing=1,
-        fontsize="small",
-        frameon=False,
-        handlelength=1.2,
-        handletextpad=0.4,
-        ncols=4,
-    )
+    # Beside the axes there is the room of their ticks and labels.
+    width = 1.2 * ax.bbox.width
+    for n_columns in (4, 3, 2, 1):
+        legend = ax.legend(
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            borderaxespad=0.2,
+            columnspacing=1,
+            fontsize="small",
+            frameon=False,
+            handlelength=1.2,
+            handletextpad=0.4,
+            labelspacing=0.2,
+            ncols=n_columns,
+        )
+        excess = legend.get_window_extent().width / width
+        if excess <= 1:
+            break
+    else:
+        for text in legend.get_texts():
+            longest = max(12, int(0.9 * len(text.get_text()) / excess))
+            text.set_text(textwrap.fill(text.get_text(), longest))
+    # A title, whenever it is set, stands above axes and the axes in them.
+    strip = ax.inset_axes((0, 1, 1, 0))
+    strip.set_visible(False)
+    strip.set_axes_locator(_LegendPlace(ax))
+
+
+class _LegendPlace:
+    """Tells where the legend of axes is, in the coordinates of their figure."""
+
+    def __init__(self, ax: Any) -> None:
+        self._ax = ax
+
+    def __call__(self, strip: Any, renderer: Any) -> Any:
+        legend = self._ax.get_legend()
+        box = self._ax.bbox if legend is None else legend.get_window_extent(renderer)
+        return box.transformed(self._ax.figure.transSubfigure.inverted())
+
+
+def layer_ticks(ax: Any, n_layers: int, *, head: bool) -> list[int]:
+    """Name layers along the y-axis, as many as there is room for.
+
+    Parameters
+    ----------
+    ax : Axes
+        That shows layer 0 at 0, layer 1 at 1 and so on.
+    n_layers : int
+        How many.
+    head : bool
+        Whether the last of them is the head.
+
+    Returns
+    -------
+    list of int
+        The layers that are named, the last one among them.
+    """
+    from matplotlib.font_manager import FontProperties
+
+    size = FontProperties(size="small").get_size_in_points()
+    # A layout engine, which comes later, leaves small axes less than they have now.
+    room = 0.85 * ax.bbox.height * 72 / ax.figure.dpi
+    step = max(1, math.ceil(1.2 * size * n_layers / room))
+    layers = list(range(n_layers - 1, -1, -step))[::-1]
+    names = [str(layer) for layer in layers]
+    if head and names:
+        names[-1] = "head"
+    ax.set_yticks(layers, names, fontsize="small")
+    ax.set_ylabel("Layer")
+    return layers
 
 
 def spread_labels(figure: Any, rows: Sequence[Sequence[Any]]) -> None:

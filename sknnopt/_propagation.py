@@ -9,7 +9,8 @@ Every number is computed alike whoever trains beside a network: see `Layout.padd
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -328,13 +329,13 @@ def whole_tensors(layout: Layout, weights: Tensor) -> Parts:
     return {(s.kind, s.layer): s.whole(weights) for s in layout.segments}
 
 
-def infer(
+def layer_inputs(
     architecture: Architecture,
     tensors: Parts,
     X: Tensor,
     activations: Sequence[Activation] | None = None,
-) -> Tensor:
-    """Return the raw outputs of trained networks: no dropout, running statistics.
+) -> Iterator[Tensor]:
+    """Yield what each layer of trained networks sees, as `infer` computes it.
 
     Parameters
     ----------
@@ -347,14 +348,15 @@ def infer(
     activations : sequence of Activation or None, default=None
         From `layer_activations`; None: the architecture's.
 
-    Returns
-    -------
-    Tensor of shape (members, rows, outputs)
-        Raw outputs.
+    Yields
+    ------
+    Tensor of shape (members, rows, fan_in)
+        For the first hidden layer the rows, for each next one, the head last, the
+        outputs of the hidden layer before it.
     """
-    depth = len(architecture.hidden)
-    members = len(tensors["weight", depth])
+    members = len(tensors["weight", 0])
     hidden = X if X.ndim == 3 else X.expand(members, *X.shape)
+    yield hidden
     if activations is None:
         activations = [ACTIVATIONS[name] for name in architecture.activations]
     for layer, activation in enumerate(activations):
@@ -364,7 +366,31 @@ def infer(
             part = linear[..., units]
             part.copy_(_normalized_by_statistics(tensors, layer, part, units))
         hidden = activation.make(linear, out=linear)
-    return _linear(tensors, depth, hidden)
+        yield hidden
+
+
+def infer(
+    architecture: Architecture,
+    tensors: Parts,
+    X: Tensor,
+    activations: Sequence[Activation] | None = None,
+) -> Tensor:
+    """Return the raw outputs of trained networks: no dropout, running statistics.
+
+    Parameters
+    ----------
+    architecture, tensors, X, activations
+        As `layer_inputs` takes them.
+
+    Returns
+    -------
+    Tensor of shape (members, rows, outputs)
+        Raw outputs.
+    """
+    inputs = layer_inputs(architecture, tensors, X, activations)
+    # The head's alone; the others are let go as soon as they have been used.
+    (hidden,) = deque(inputs, maxlen=1)
+    return _linear(tensors, len(architecture.hidden), hidden)
 
 
 def _linear(tensors: Parts, layer: int, x: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from sknnopt._blocks import blocks
 from sknnopt._feed import row_number_dtype
 from sknnopt._layout import Layout
 from sknnopt._network import plain_mode
-from sknnopt._propagation import Parts, infer, whole_tensors
+from sknnopt._propagation import Parts, infer, layer_inputs, whole_tensors
 from sknnopt.losses import respond
 
 #: Numbers that pass through the networks at once.
@@ -106,19 +106,42 @@ class Responder:
             total /= count
         return total
 
+    def hidden_outputs(self, X: Any) -> Iterator[list[np.ndarray]]:
+        """Yield for some rows at a time what each hidden layer puts out.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_rows, n_features)
+            Checked rows.
+
+        Yields
+        ------
+        list of ndarray of shape (members, some, units)
+            One for each hidden layer.
+        """
+        tensors, _ = self._prepared
+        for part in self._parts(X):
+            # A mode that is left on would be the caller's between two yields.
+            with _usual_mode(self.device):
+                _, *hidden = layer_inputs(self.architecture, tensors, part)
+            yield [output.cpu().numpy() for output in hidden]
+
     def _chunks(self, X: Any, rows: np.ndarray | None = None) -> Iterator[Tensor]:
         """Yield the responses to ``rows`` (None: all), ``(members, some, outputs)``."""
         tensors, limits = self._prepared
-        width = max(self.architecture.sizes) * len(self.weights)
-        n_rows = X.shape[0] if rows is None else len(rows)
-        size = max(1, _CHUNK // width)
-        for some in blocks(n_rows, size):
-            part = self._tensor(X[some if rows is None else rows[some]])
+        for part in self._parts(X, rows):
             raw = infer(self.architecture, tensors, part)
             # An absurd input may overflow; a prediction is finite all the same.
             raw = raw.nan_to_num(0.0).clamp(-_LARGEST_RAW, _LARGEST_RAW)
             response = respond(self.loss, raw)
             yield response.clamp(*limits) if limits else response
+
+    def _parts(self, X: Any, rows: np.ndarray | None = None) -> Iterator[Tensor]:
+        """Yield the rows (None: all), as many at a time as memory is meant to hold."""
+        width = max(self.architecture.sizes) * len(self.weights)
+        n_rows = X.shape[0] if rows is None else len(rows)
+        for some in blocks(n_rows, max(1, _CHUNK // width)):
+            yield self._tensor(X[some if rows is None else rows[some]])
 
     @cached_property
     def _prepared(self) -> tuple[Parts, list[Tensor]]:

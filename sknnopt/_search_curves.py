@@ -9,9 +9,8 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from sknnopt._candidates import Trials
+from sknnopt._history_curves import LOSSES, check_loss, has_numbers, known_epochs
 from sknnopt._parameters import MLPParameters
-
-_LOSSES = {"valid": "valid_loss", "train": "train_loss"}
 
 
 def best_so_far(trials: Trials) -> np.ndarray:
@@ -83,15 +82,11 @@ def learning_curves(search: Any, trials: Trials, loss: str | None) -> pd.DataFra
     ValueError
         If there are no curves, or the loss was not recorded.
     """
-    if loss not in {None, *_LOSSES}:
-        raise ValueError(
-            f"The 'loss' parameter must be one of {list(_LOSSES)}, or None for the "
-            f"first of them that was recorded. Got {loss!r} instead."
-        )
+    check_loss(loss)
     lines = _lines(search, trials)
-    for name in _LOSSES if loss is None else [loss]:
-        column = _LOSSES[name]
-        if column in lines and lines[column].notna().any():
+    for name in LOSSES if loss is None else [loss]:
+        column = LOSSES[name]
+        if has_numbers(lines, column):
             curves = _means(lines.dropna(subset=[column]), column)
             curves.attrs = {"loss": name}
             return curves
@@ -123,11 +118,7 @@ def _means(lines: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return the mean over folds and members, in the order of the candidates."""
     parts = []
     for candidate, rows in lines.groupby("candidate", sort=True):
-        # The last line of an epoch: a run continued by warm_start counts anew.
-        table = rows.pivot_table(
-            index="epoch", columns=["split", "member"], values=column, aggfunc="last"
-        )
-        means = table.ffill().mean(axis=1)
+        means = known_epochs(rows, column, ["split", "member"]).mean(axis=1)
         parts.append(
             pd.DataFrame(
                 {"candidate": candidate, "epoch": means.index, "loss": means.to_numpy()}

@@ -1,18 +1,64 @@
+"""What all displays of fits have in common: see test_search_displays for searches."""
+
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
-from estimators import plain_classifier, plain_regressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from sknnopt import OptimizedMLPClassifier
-from sknnopt.displays import TrainingHistoryDisplay
+from sknnopt import displays
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
+
+SMALL = {"figure.figsize": (3, 2.4), "figure.dpi": 100}
+HISTORY = {
+    "member": np.tile([0, 1], 40),
+    "epoch": np.repeat(np.arange(1, 41), 2),
+    "train_loss": np.geomspace(0.9, 0.02, 80),
+    "valid_loss": np.geomspace(0.9, 0.4, 80),
+    **{f"gradient_norm_{i}": np.geomspace(10.0**-i, 1e-3, 80) for i in range(6)},
+}
+
+
+def _histograms(n_layers: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return counts and edges of layers of numbers of very different size."""
+    edges = np.linspace(0, 1, 11) * np.geomspace(1, 1e3, n_layers)[:, None]
+    return np.tile(np.arange(10), (n_layers, 1)), edges
+
+
+def _activations(ax: Any = None, n_layers: int = 6) -> Any:
+    share = np.linspace(0.001, 1, n_layers)
+    display = displays.ActivationHistogramDisplay(
+        *_histograms(n_layers), zero_share=share
+    )
+    return display.plot(ax)
+
+
+def _compared(ax: Any = None) -> Any:
+    names = ("sigmoid, 10 layers", "relu", "one network", "ensemble of eight")
+    fits = dict.fromkeys((*names, "a name that is much longer than a picture is wide"))
+    return displays.FitComparisonDisplay.from_fits(dict.fromkeys(fits, HISTORY), ax)
+
+
+DRAW = {
+    "history": lambda ax=None: displays.TrainingHistoryDisplay.from_history(
+        HISTORY, [40, 30], ax
+    ),
+    "members": lambda ax=None: displays.TrainingHistoryDisplay.from_history(
+        HISTORY, [40, 30], ax, members="lines"
+    ),
+    "comparison": _compared,
+    "gradients": lambda ax=None: displays.GradientFlowDisplay.from_history(HISTORY, ax),
+    "activations": _activations,
+    "weights": lambda ax=None: displays.WeightDistributionDisplay(*_histograms(4)).plot(
+        ax
+    ),
+    "functions": lambda ax=None: displays.ActivationFunctionDisplay.from_names(ax=ax),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -21,121 +67,121 @@ def _closed_figures() -> Iterator[None]:
     pyplot.close("all")
 
 
-@pytest.fixture(scope="module")
-def data() -> tuple[np.ndarray, np.ndarray]:
-    """Return a small table with two classes."""
-    X = np.random.default_rng(0).normal(size=(60, 3))
-    return X, (X[:, 0] > 0).astype(int)
+def _boxes(figure: Any) -> dict[str, Any]:
+    """Return where the texts of a figure are: ticks, labels, legends, notes."""
+    figure.canvas.draw()
+    texts = []
+    for ax in figure.axes:
+        texts += [ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts]
+        legend = ax.get_legend()
+        texts += [] if legend is None else legend.get_texts()
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = axis.get_major_ticks() + axis.get_minor_ticks()
+            for tick in ticks:
+                if low <= tick.get_loc() <= high:
+                    texts += [tick.label1, tick.label2]
+    return [
+        (text.get_text(), text.get_window_extent())
+        for text in texts
+        if text.get_text() and text.get_visible()
+    ]
 
 
-@pytest.fixture(scope="module")
-def model(data: tuple[np.ndarray, np.ndarray]) -> OptimizedMLPClassifier:
-    """Return a classifier that has recorded everything."""
-    return plain_classifier(
-        max_epochs=8, early_stopping=True, monitor="full", random_state=0
-    ).fit(*data)
+@pytest.mark.parametrize("name", DRAW)
+def test_small_pictures_are_readable(name: str) -> None:
+    """At 300 pixels no text covers another one, and none leaves the picture."""
+    with pyplot.rc_context(SMALL):
+        figure = DRAW[name]().figure_
+        texts = _boxes(figure)
+    assert len(texts) > 8
+    for i, (text, box) in enumerate(texts):
+        covered = [other for other, place in texts[:i] if place.overlaps(box)]
+        assert not covered, text
+        assert min(box.x0, box.y0) >= 0, text
+        assert box.x1 <= 300, text
+        assert box.y1 <= 240, text
 
 
-@pytest.mark.parametrize("metric", ["loss", "score"])
-def test_curves_are_the_history(model: OptimizedMLPClassifier, metric: str) -> None:
-    """The lines hold the columns of the history, training first."""
-    display = TrainingHistoryDisplay.from_estimator(model, metric=metric)
-    history = model.history_
-    for line, column in zip(display.lines_, ["train", "valid"], strict=True):
-        np.testing.assert_array_equal(line.get_xdata(), history["epoch"])
-        np.testing.assert_array_equal(line.get_ydata(), history[f"{column}_{metric}"])
+@pytest.mark.parametrize("n_layers", [1, 2, 11, 40])
+def test_layers_are_named_as_there_is_room(n_layers: int) -> None:
+    """However many layers there are, texts stand apart, and the last is named."""
+    with pyplot.rc_context(SMALL):
+        display = _activations(n_layers=n_layers)
+        texts = _boxes(display.figure_)
+    for i, (text, box) in enumerate(texts):
+        assert not [other for other, place in texts[:i] if place.overlaps(box)], text
+    labels = [label.get_text() for label in display.ax_.get_yticklabels()]
+    assert labels[-1] == str(n_layers - 1)
+    assert len(labels) >= min(n_layers, 8)
 
 
-def test_best_epoch_is_marked(model: OptimizedMLPClassifier) -> None:
-    """The mark is on the validation curve at the epoch whose weights were kept."""
-    display = TrainingHistoryDisplay.from_estimator(model)
-    mark = display.ax_.lines[-1]
-    best = model.best_epoch_
-    assert mark.get_xdata().tolist() == [best]
-    assert mark.get_ydata()[0] == model.history_["valid_loss"].min()
-    assert mark.get_label() == f"best epoch ({best})"
+@pytest.mark.parametrize("name", ["history", "comparison", "functions"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_title_stands_above_the_legend(name: str, is_first: bool) -> None:
+    """A title covers no legend, whichever is there first."""
+    figure, ax = pyplot.subplots(layout="constrained")
+    if is_first:
+        ax.set_title("A title")
+    DRAW[name](ax)
+    if not is_first:
+        ax.set_title("A title")
+    figure.canvas.draw()
+    title, legend = ax.title.get_window_extent(), ax.get_legend().get_window_extent()
+    assert legend.y1 <= title.y0
+    assert title.y1 <= figure.bbox.height
+    ax.get_legend().remove()
+    figure.canvas.draw()
+    assert ax.title.get_window_extent().y0 < ax.bbox.y1 + 20
 
 
-def test_each_member_has_its_curves(data: tuple[np.ndarray, np.ndarray]) -> None:
-    """Three members give three training and three validation curves, named once."""
-    model = plain_classifier(
-        n_members=3, max_epochs=6, early_stopping=True, random_state=0
-    ).fit(*data)
-    display = TrainingHistoryDisplay.from_estimator(model)
-    assert len(display.lines_) == 6
-    history = model.history_
-    for member, line in enumerate(display.lines_[3:]):
-        expected = history.loc[history["member"] == member, "valid_loss"]
-        np.testing.assert_array_equal(line.get_ydata(), expected)
-    marks = display.ax_.lines[-1]
-    assert marks.get_xdata().tolist() == model.best_epoch_.tolist()
-    legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    assert legend == ["training", "validation", "best epochs"]
+def test_figures_can_be_pickled() -> None:
+    """A figure with its legend above comes back from a pickle and can be drawn."""
+    display = DRAW["history"]()
+    pickle.loads(pickle.dumps(display.figure_)).canvas.draw()
 
 
-def test_pipeline_is_looked_into(data: tuple[np.ndarray, np.ndarray]) -> None:
-    """A pipeline shows the history of its last step, on the axes that are given."""
-    pipeline = make_pipeline(
-        StandardScaler(), plain_regressor(max_epochs=3, random_state=0)
-    ).fit(*data)
+@pytest.mark.parametrize("background", ["black", "none"])
+@pytest.mark.parametrize("name", [name for name in DRAW if name != "gradients"])
+def test_colors_stand_out(name: str, background: str) -> None:
+    """The blue is light on black, and where only the light labels tell so."""
+    from matplotlib.colors import to_hex
+
+    colors = {f"{part}.facecolor": background for part in ("axes", "figure")}
+    with pyplot.rc_context({**colors, "axes.labelcolor": "white"}):
+        display = DRAW[name]()
+    if hasattr(display, "steps_"):
+        color = display.steps_[0].get_edgecolor()
+    else:
+        color = display.lines_[0].get_color()
+    assert to_hex(color).upper() == "#56B4E9"
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_given_axes_are_used(name: str) -> None:
+    """Nothing is drawn outside of the axes that are given, but a map's own scale."""
     ax = pyplot.figure().subplots()
-    display = TrainingHistoryDisplay.from_estimator(pipeline, ax)
+    display = DRAW[name](ax)
     assert display.ax_ is ax
     assert display.figure_ is ax.figure
-    expected = pipeline[-1].history_["train_loss"]
-    np.testing.assert_array_equal(display.lines_[0].get_ydata(), expected)
+    assert pyplot.get_fignums() == [1]
+    others = [other for other in ax.figure.axes if other is not ax]
+    assert others == ([display.colorbar_.ax] if name == "gradients" else [])
 
 
-def test_no_best_epoch_without_validation(
-    data: tuple[np.ndarray, np.ndarray],
+@pytest.mark.parametrize("name", DRAW)
+def test_missing_matplotlib_is_explained(
+    name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no epoch was chosen, none is marked."""
-    model = plain_classifier(max_epochs=3, early_stopping=False, random_state=0).fit(
-        *data
-    )
-    display = TrainingHistoryDisplay.from_estimator(model)
-    assert list(display.ax_.lines) == display.lines_
-
-
-def test_score_axis_says_what_is_measured(model: OptimizedMLPClassifier) -> None:
-    """A classifier's score is its accuracy; a plain history's is a score."""
-    display = TrainingHistoryDisplay.from_estimator(model, metric="score")
-    assert display.ax_.get_ylabel() == "Accuracy"
-    plain = TrainingHistoryDisplay.from_history(model.history_, metric="score")
-    assert plain.ax_.get_ylabel() == "Score"
-
-
-def test_history_of_lists_can_be_drawn() -> None:
-    """A mapping of lists without members is one network's history."""
-    history = {"epoch": [1, 2, 3], "train_loss": [3.0, 2.0, 1.0]}
-    display = TrainingHistoryDisplay.from_history(history, best_epoch=2)
-    assert display.lines_[0].get_ydata().tolist() == [3.0, 2.0, 1.0]
-    assert display.ax_.lines[-1].get_ydata().tolist() == [2.0]
-
-
-def test_missing_metric_is_explained() -> None:
-    """The error says which parameter records the metric."""
-    display = TrainingHistoryDisplay({"epoch": [1], "train_loss": [1.0]})
-    with pytest.raises(ValueError, match=r"no score to draw.*monitor='full'"):
-        display.plot(metric="score")
-
-
-def test_unknown_metric_is_refused() -> None:
-    """The error lists the metrics."""
-    display = TrainingHistoryDisplay({"epoch": [1], "train_loss": [1.0]})
-    with pytest.raises(ValueError, match=r"'metric' .* \['loss', 'score'\].*'auc'"):
-        display.plot(metric="auc")
-
-
-def test_foreign_estimator_is_refused() -> None:
-    """The error names what was given."""
-    with pytest.raises(ValueError, match="Got a StandardScaler"):
-        TrainingHistoryDisplay.from_estimator(StandardScaler())
-
-
-def test_missing_matplotlib_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without matplotlib the error names the extra to install."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    display = TrainingHistoryDisplay({"epoch": [1], "train_loss": [1.0]})
     with pytest.raises(ImportError, match=r"pip install sknnopt\[plot\]"):
-        display.plot()
+        DRAW[name]()
+
+
+@pytest.mark.parametrize(("figure", "color"), [("white", "#0072B2"), ("k", "#56B4E9")])
+def test_figure_behind_the_axes_counts(figure: str, color: str) -> None:
+    """Where axes have no background of their own, the blue suits the figure's."""
+    with pyplot.rc_context({"axes.facecolor": "none", "figure.facecolor": figure}):
+        display = DRAW["functions"]()
+    assert display.lines_[0].get_color() == color

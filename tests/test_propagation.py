@@ -11,7 +11,7 @@ from sknnopt._architecture import Architecture
 from sknnopt._layout import Layout
 from sknnopt._loop import Loop
 from sknnopt._network import MemberNetwork
-from sknnopt._propagation import Propagation, infer, whole_tensors
+from sknnopt._propagation import Propagation, infer, layer_inputs, whole_tensors
 from sknnopt._reduction import sum_over_rows
 from sknnopt.activations import ACTIVATIONS
 from sknnopt.optimizers import OPTIMIZERS
@@ -184,6 +184,31 @@ def test_infer(rng, activation, normalization, dtype):
         raw = infer(architecture, whole_tensors(case.layout, case.weights), X)
         torch.testing.assert_close(raw, expected, **_tolerance(dtype))
     assert torch.equal(case.weights, before)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_layer_inputs(rng, normalization):
+    """What a layer sees is what networks that end there put out, by identity heads."""
+    case = Case(rng, _architecture((5, 4, 3), normalization=normalization))
+    tensors = whole_tensors(case.layout, case.weights)
+    first, *inputs = layer_inputs(case.architecture, tensors, case.X)
+    assert torch.equal(first, case.X)
+    assert len(inputs) == 3
+    segments = {(s.kind, s.layer): s for s in case.layout.segments}
+    for depth, outputs in enumerate(inputs, 1):
+        hidden = case.architecture.hidden[:depth]
+        cut = _architecture(hidden, normalization=normalization, n_outputs=hidden[-1])
+        layout = Layout.padded(cut)
+        weights = torch.zeros(2, layout.n_columns, dtype=case.weights.dtype)
+        for segment in layout.segments:
+            if segment.layer < depth:
+                source = segments[segment.kind, segment.layer]
+                segment.view(weights)[...] = source.view(case.weights)
+        layout.of_kind("weight")[-1].view(weights)[...] = torch.eye(hidden[-1])
+        module = MemberNetwork(cut, weights, layout).eval()
+        with torch.no_grad():
+            expected = module(case.X)
+        torch.testing.assert_close(outputs[..., : hidden[-1]], expected)
 
 
 @pytest.mark.parametrize("hidden", SHAPES)
