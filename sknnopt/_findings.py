@@ -21,7 +21,7 @@ class Finding:
     Parameters
     ----------
     name : str
-        Key in :data:`~sknnopt.diagnostics.FINDINGS`.
+        Key in ``sknnopt.diagnostics.FINDINGS``.
     severity : {"severe", "mild"}
         Whether the run is spoiled, or could be better.
     numbers : dict of str to float
