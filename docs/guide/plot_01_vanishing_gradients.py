@@ -9,15 +9,13 @@ layers of a deep network hardly learn. Tanh fades less, and relu not at all.
 
 # sphinx_gallery_thumbnail_number = 2
 
-import matplotlib.pyplot as plt
 import pandas as pd
-import torch
 from joblib import Parallel, delayed, parallel_config
 from sklearn.preprocessing import StandardScaler
 
 from sknnopt import OptimizedMLPClassifier
-from sknnopt.activations import ACTIVATIONS
 from sknnopt.datasets import load_pima
+from sknnopt.displays import ActivationFunctionDisplay
 from sknnopt.presets import PLAIN
 
 names = ["sigmoid", "tanh", "relu"]
@@ -27,18 +25,9 @@ names = ["sigmoid", "tanh", "relu"]
 # -----------------------------------
 # The package's own functions, and the derivatives that training multiplies by.
 
-x = torch.linspace(-6, 6, 601, dtype=torch.float64)
-figure, axes = plt.subplots(3, 1, figsize=(5, 5.5), sharex=True)
-largest = {}
-for ax, name in zip(axes, names, strict=True):
-    y = ACTIVATIONS[name].make(x)
-    derivative = ACTIVATIONS[name].backward(torch.ones_like(x), x, y)
-    ax.plot(x, y, label="function")
-    ax.plot(x, derivative, label="derivative")
-    ax.set(title=f"{name} and its derivative", ylim=(-1.1, 1.6))
-    largest[name] = derivative.max().item()
-axes[0].legend(loc="upper left")
-axes[-1].set_xlabel("input of the unit")
+display = ActivationFunctionDisplay.from_names(names)
+display.figure_.suptitle("Activation functions and their derivatives")
+largest = {name: slope for name, (at, slope) in display.steepest.items()}
 pd.Series(largest).to_frame("largest derivative")
 
 # %%

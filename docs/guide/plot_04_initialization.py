@@ -146,10 +146,10 @@ trained.round(3)
 # %%
 # Where the claim is imprecise
 # ----------------------------
-# *Xavier's weights are drawn from* U[-1/sqrt(n), 1/sqrt(n)], as they are sometimes
-# given, is what Glorot and Bengio argue **against**. That old rule (their equation 1,
-# here ``"xavier_fan_in"``) has the variance 1 / (3 n), a third of what keeps a signal;
-# they propose U[-sqrt(6 / (n + m)), sqrt(6 / (n + m))] with the variance 2 / (n + m)
+# *Xavier's weights are drawn from* U[-1/sqrt(n), 1/sqrt(n)], as the guide gives them,
+# is what Glorot and Bengio argue **against**. That old rule (their equation 1, here
+# ``"xavier_fan_in"``) has the variance 1 / (3 n), a third of what keeps a signal; they
+# propose U[-sqrt(6 / (n + m)), sqrt(6 / (n + m))] with the variance 2 / (n + m)
 # (equation 16, ``"xavier_uniform"``). The third shows in the factors above, and again
 # here:
 

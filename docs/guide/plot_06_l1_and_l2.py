@@ -1,11 +1,11 @@
-r"""
+"""
 L1 and L2
 =========
 
 **The claim.** A penalty on the weights keeps them small and the network from learning
 by heart: L1 on their absolute values, L2 on their squares. The guide writes the update
-:math:`w \leftarrow (1 - \eta\lambda)\,w - \eta\,g`, with the learning rate :math:`\eta`
-and the gradient :math:`g` of the loss, under the name of L1.
+``w ← (1 - ηλ) w - η g``, with the learning rate η and the gradient g of the loss, under
+the name of L1.
 """
 
 # sphinx_gallery_thumbnail_number = 2
@@ -50,16 +50,13 @@ def fit(seed, **params):
 # -------------------
 # One penalized step of gradient descent for each, written out:
 #
-# - L2, the penalty :math:`\lambda_2 \sum w^2`: :math:`w \leftarrow w - \eta\,(g +
-#   2\lambda_2 w) = (1 - 2\eta\lambda_2)\,w - \eta\,g`
-# - L1, the penalty :math:`\lambda_1 \sum |w|`: :math:`w \leftarrow w - \eta\,(g +
-#   \lambda_1 \operatorname{sign}(w))`
+# - L2, the penalty ``λ Σ w²``: ``w ← w - η (g + 2λ w) = (1 - 2ηλ) w - η g``
+# - L1, the penalty ``λ Σ |w|``: ``w ← w - η (g + λ sign(w))``
 #
 # L2 takes a *share* of each weight, and the larger the weight the more. L1 takes the
 # same *amount* from each, whatever its size, so that small weights arrive at zero. The
-# update of the claim multiplies: it is L2's, with :math:`\lambda = 2\lambda_2`, and is
-# called weight decay. Trained with plain gradient descent, all weights come out the
-# same:
+# update of the claim multiplies: it is L2's, with twice its λ, and is called weight
+# decay. Trained with plain gradient descent, all weights come out the same:
 
 descent = {"optimizer": "sgd", "momentum": 0.0, "learning_rate": 0.1}
 adam = {"optimizer": "adam", "learning_rate": 0.01}

@@ -11,7 +11,6 @@ import warnings
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.colors import LogNorm
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
@@ -20,7 +19,8 @@ from sklearn.preprocessing import StandardScaler
 
 from sknnopt import OptimizedMLPClassifier
 from sknnopt.datasets import load_pima
-from sknnopt.diagnostics import diagnose_initialization, layer_frame
+from sknnopt.diagnostics import diagnose_initialization
+from sknnopt.displays import GradientFlowDisplay
 from sknnopt.presets import PLAIN
 
 X, y = load_pima(return_X_y=True)
@@ -52,16 +52,10 @@ diagnosis
 # have the norm of each layer's gradient before and after the first remedy.
 
 cured = fit(clone(deep).set_params(**diagnosis[0].remedy))
-figure, axes = plt.subplots(2, 1, figsize=(5, 5), sharex=True)
+figure, axes = plt.subplots(2, 1, figsize=(5, 6))
 for ax, model, name in zip(axes, [deep, cured], ["before", "after"], strict=True):
-    norms = layer_frame(model.history_).pivot_table("gradient_norm", "layer", "epoch")
-    image = ax.pcolormesh(
-        norms.columns, norms.index, norms, norm=LogNorm(1e-8, 1), cmap="cividis"
-    )
-    ax.set(title=f"Gradient norm of each layer, {name} the remedy", ylabel="layer")
-    ax.grid(visible=False)
-axes[-1].set_xlabel("epoch")
-bar = figure.colorbar(image, ax=axes)
+    GradientFlowDisplay.from_estimator(model, ax=ax, vmin=1e-8, vmax=1)
+    ax.set_title(f"Gradient norm of each layer, {name} the remedy")
 
 # %%
 # Much of it can be told before the first step, of networks that are not fitted yet:
