@@ -26,10 +26,19 @@ extensions = [
     "numpydoc",
     "myst_parser",
     "option_tables",
+    "result_tables",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_ext", "_templates"]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
+
+# A reference that leads nowhere is a warning, and with `make docs` an error.
+nitpicky = True
+# `make links` asks the other ends, which the build itself never does.
+linkcheck_timeout = 20
+linkcheck_retries = 2
+linkcheck_workers = 2
+linkcheck_report_timeouts_as_broken = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc's Parameters section names the types
@@ -39,19 +48,8 @@ numpydoc_show_class_members = False  # the autosummary template lists them
 html_theme = "pydata_sphinx_theme"
 html_title = "sknnopt"
 html_show_sourcelink = False
-# Only the API reference has pages below it to navigate.
-_LEAVES = (
-    "index",
-    "quickstart",
-    "tables",
-    "searches",
-    "conduct",
-    "search_results",
-    "options",
-    "glossary",
-    "changelog",
-)
-html_sidebars = {page: [] for page in _LEAVES}
+# Pages without others below them have nothing to navigate.
+html_sidebars = {page: [] for page in ("index", "quickstart")}
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
 
 # scikit-learn gives every estimator these; they refer to pages of its own manual.

@@ -58,3 +58,75 @@ def test_option_table_has_a_row_for_each_option() -> None:
         "     - ``1``",
         "     - –",
     ]
+
+
+def public_modules() -> list[str]:
+    """Return the public modules but for those of the estimators."""
+    stems = {path.stem for path in Path(sknnopt.__file__).parent.glob("[!_]*.py")}
+    return sorted(stems - {"classifier", "regressor"})
+
+
+@pytest.mark.parametrize("module", public_modules())
+def test_reference_has_every_public_module(module: str) -> None:
+    """Each public module has its page in the reference."""
+    lines = (DOCS / "api.rst").read_text(encoding="utf-8").split()
+    assert f"sknnopt.{module}" in lines
+
+
+@pytest.mark.parametrize("source", ["README.md", "CHANGELOG.md", "docs"])
+def test_files_that_are_linked_exist(source: str) -> None:
+    """Links and pictures within the repository lead to files."""
+    root = DOCS.parent
+    pages = DOCS.glob("*.rst") if source == "docs" else [root / source]
+    link = re.compile(r"\]\(([^)#]+)\)|^\.\. (?:figure|image):: (\S+)", re.MULTILINE)
+    for page in pages:
+        for target in map("".join, link.findall(page.read_text(encoding="utf-8"))):
+            assert target.startswith("https://") or (page.parent / target).is_file()
+
+
+# ------------------------------------------------------- figures of the benchmarks
+
+REPORT = """# Report
+
+## Fits
+
+Some words.
+
+| peer | ratio |
+| --- | --- |
+| one | 0.5 [0.4, 0.6] |
+| other | 2 |
+
+## Nothing
+
+Words alone.
+"""
+
+
+def test_result_table_takes_rows_and_columns() -> None:
+    """Columns come in the order asked for, of those rows that meet the conditions."""
+    tables = pytest.importorskip("result_tables")
+    rows = tables.read_table(REPORT, "Fits")
+    assert rows[1] == {"peer": "other", "ratio": "2"}
+    chosen = tables.choose(rows, ["ratio", "peer"], ["peer = one"])
+    assert chosen == [["0.5 [0.4, 0.6]", "one"]]
+    assert list(tables.list_table([["ratio"], ["2"]], "fits.md"))[-2:] == [
+        "   * - ratio",
+        "   * - 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("heading", "columns", "where", "message"),
+    [
+        ("Fit", ["peer"], [], "no heading 'Fit'"),
+        ("Nothing", ["peer"], [], "no table under 'Nothing'"),
+        ("Fits", ["loss"], [], r"no columns \['loss'\]"),
+        ("Fits", ["peer"], ["peer = third"], "no row where peer = third"),
+    ],
+)
+def test_result_table_says_what_is_missing(heading, columns, where, message) -> None:
+    """A figure that is no longer there ends the build instead of vanishing."""
+    tables = pytest.importorskip("result_tables")
+    with pytest.raises(ValueError, match=message):
+        tables.choose(tables.read_table(REPORT, heading), columns, where)
