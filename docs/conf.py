@@ -48,6 +48,8 @@ numpydoc_show_class_members = False  # the autosummary template lists them
 html_theme = "pydata_sphinx_theme"
 html_title = "sknnopt"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["layout.css"]
 # Pages without others below them have nothing to navigate.
 html_sidebars = {page: [] for page in ("index", "quickstart")}
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}

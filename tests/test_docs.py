@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from skopt.space import Categorical, Integer, Real
 
 import sknnopt
 
@@ -60,6 +61,20 @@ def test_option_table_has_a_row_for_each_option() -> None:
     ]
 
 
+def test_preset_table_has_a_row_for_each_parameter() -> None:
+    """A range tells its scale, options are listed, a dash stands for what is missing."""
+    preset_table = pytest.importorskip("option_tables").preset_table
+    wide = {"n_units": Integer(8, 256, prior="log-uniform"), "dropout": Real(0.0, 0.5)}
+    narrow = {"n_units": Integer(8, 64), "normalization": Categorical([None, "batch"])}
+    lines = "\n".join(preset_table({"wide": wide, "narrow": narrow}))
+    assert lines.partition("\n\n")[2].split("   * - ")[1:] == [
+        "Parameter\n     - ``wide``\n     - ``narrow``\n",
+        "``n_units``\n     - 8 to 256 (log)\n     - 8 to 64\n",
+        "``dropout``\n     - 0 to 0.5\n     - –\n",
+        "``normalization``\n     - –\n     - None, batch",
+    ]
+
+
 def public_modules() -> list[str]:
     """Return the public modules but for those of the estimators."""
     stems = {path.stem for path in Path(sknnopt.__file__).parent.glob("[!_]*.py")}
@@ -110,9 +125,12 @@ def test_result_table_takes_rows_and_columns() -> None:
     assert rows[1] == {"peer": "other", "ratio": "2"}
     chosen = tables.choose(rows, ["ratio", "peer"], ["peer = one"])
     assert chosen == [["0.5 [0.4, 0.6]", "one"]]
-    assert list(tables.list_table([["ratio"], ["2"]], "fits.md"))[-2:] == [
-        "   * - ratio",
-        "   * - 2",
+    lines = list(tables.list_table([["peer", "time"], ["one", "2 ms"]], "fits.md"))
+    assert lines[-4:] == [
+        "   * - peer",
+        "     - time",
+        "   * - one",
+        "     - 2\N{NO-BREAK SPACE}ms",
     ]
 
 

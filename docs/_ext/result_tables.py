@@ -35,6 +35,11 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
+def kept_together(cell: str) -> str:
+    """Let no line end between a number and its unit."""
+    return re.sub(r"(\d) (µs|ms|s|MB|%)(?!\w)", "\\1\N{NO-BREAK SPACE}\\2", cell)
+
+
 def read_table(text: str, heading: str) -> list[dict[str, str]]:
     """Read the first table under a heading.
 
@@ -115,7 +120,7 @@ def list_table(rows: Sequence[Sequence[str]], source: str) -> Iterator[str]:
     for row in rows:
         first, *others = row
         yield f"   * - {first}"
-        yield from (f"     - {cell}" for cell in others)
+        yield from (f"     - {kept_together(cell)}" for cell in others)
 
 
 class ResultTable(SphinxDirective):
