@@ -19,7 +19,7 @@ export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-quality demo test coverage check format docs bench clean
+.PHONY: help setup setup-quality demo test coverage check format docs links bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -71,6 +71,9 @@ docs: $(READY) ## Build the documentation, warnings are errors
 	rm -rf docs/generated $(DOCS_OUT)
 	$(PY) -m sphinx -E -W --keep-going -q -b html docs $(DOCS_OUT)
 	@echo "The documentation is in $(DOCS_OUT)/index.html"
+
+links: $(READY) ## Ask whether the pages that the documentation links to are there
+	$(PY) -m sphinx -E -q -b linkcheck docs docs/_build/links
 
 bench: $(READY_BENCH) ## Run the benchmarks against the peers
 	$(PY) -m benchmarks

@@ -28,11 +28,20 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "local_links",
     "option_tables",
+    "result_tables",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_ext", "_templates", "guide"]
 nitpicky = True  # a reference that leads nowhere is a warning, and so an error
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
+
+# A reference that leads nowhere is a warning, and with `make docs` an error.
+nitpicky = True
+# `make links` asks the other ends, which the build itself never does.
+linkcheck_timeout = 20
+linkcheck_retries = 2
+linkcheck_workers = 2
+linkcheck_report_timeouts_as_broken = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc's Parameters section names the types
@@ -59,19 +68,10 @@ html_static_path = ["_static"]
 html_css_files = ["guide.css"]
 html_title = "sknnopt"
 html_show_sourcelink = False
-# Only the API reference has pages below it to navigate.
-_LEAVES = (
-    "index",
-    "quickstart",
-    "tables",
-    "searches",
-    "conduct",
-    "search_results",
-    "options",
-    "glossary",
-    "changelog",
-)
-html_sidebars = {page: [] for page in _LEAVES}
+html_static_path = ["_static"]
+html_css_files = ["layout.css"]
+# Pages without others below them have nothing to navigate.
+html_sidebars = {page: [] for page in ("index", "quickstart")}
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
 
 # scikit-learn gives every estimator these; they refer to pages of its own manual.

@@ -3,6 +3,9 @@
 ``.. option-table:: losses LOSSES`` writes one row for each entry of
 ``sknnopt.losses.LOSSES``. The option ``:fields:`` names the attributes of the
 entries that become columns after the name.
+
+The directive ``preset-table`` shows what the search spaces named as its arguments have
+in common and where they differ: a row for each parameter, a column for each space.
 """
 
 from __future__ import annotations
@@ -52,6 +55,41 @@ def list_table(registry: Mapping[str, Any], fields: Sequence[str]) -> Iterator[s
     rows = [["Name", *map(header, fields)]]
     for name, option in registry.items():
         rows.append([f"``{name}``", *(cell(getattr(option, f)) for f in fields)])
+    yield from write(rows)
+
+
+def preset_table(spaces: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Write the lines of a ``list-table`` with one row for each parameter.
+
+    Parameters
+    ----------
+    spaces : mapping of str to mapping
+        By preset the dimensions of scikit-optimize, by parameter.
+
+    Yields
+    ------
+    str
+        One line of reStructuredText.
+    """
+    rows = [["Parameter", *(f"``{preset}``" for preset in spaces)]]
+    for name in dict.fromkeys(name for space in spaces.values() for name in space):
+        found = [space.get(name) for space in spaces.values()]
+        rows.append([f"``{name}``", *map(values, found)])
+    yield from write(rows)
+
+
+def values(dimension: Any) -> str:
+    """Write what a dimension of scikit-optimize may be."""
+    if dimension is None:
+        return "–"
+    if hasattr(dimension, "categories"):
+        return ", ".join(map(str, dimension.categories))
+    scale = " (log)" if dimension.prior == "log-uniform" else ""
+    return f"{dimension.low:g} to {dimension.high:g}{scale}"
+
+
+def write(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Write the lines of a ``list-table``, the header first."""
     yield from (".. list-table::", "   :header-rows: 1", "   :widths: auto", "")
     for row in rows:
         first, *others = row
@@ -80,7 +118,26 @@ class OptionTable(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+class PresetTable(SphinxDirective):
+    """Show what search spaces search."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """Make the spaces and parse their table."""
+        from sknnopt.search import space
+
+        presets = self.arguments[0].split()
+        try:
+            spaces = {preset: space("skopt", preset) for preset in presets}
+        except ValueError as error:
+            raise self.error(f"preset-table: {error}") from error
+        return self.parse_text_to_nodes("\n".join(preset_table(spaces)))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive."""
+    """Register the directives."""
     app.add_directive("option-table", OptionTable)
+    app.add_directive("preset-table", PresetTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
