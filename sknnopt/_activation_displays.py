@@ -84,7 +84,7 @@ class ActivationFunctionDisplay:
         Parameters
         ----------
         names : str or sequence of str, default=("sigmoid", "tanh", "relu")
-            Keys of :data:`sknnopt.activations.ACTIVATIONS`.
+            Keys of ``sknnopt.activations.ACTIVATIONS``.
         ax : matplotlib Axes or None, default=None
             Where to draw; None: a new figure.
         limit : float, default=4.0
