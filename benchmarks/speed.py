@@ -40,6 +40,7 @@ THREADS = ("one", "all")
 DTYPES = ("float32", "float64")
 #: Rows of a prediction, and how many predictions are timed as one.
 PREDICTIONS = {1: 500, 100_000: 2}
+QUICK_PREDICTIONS = {1: 2, 1000: 2}
 _REFERENCE_IMPORT = "import torch, sklearn, skorch"
 IMPORTS = {
     "package": "import sknnopt",
@@ -171,13 +172,14 @@ def _predictions(settings: Settings) -> Iterator[Job]:
     shape = Shape(5000, 20, (100,), 200, epochs=5, slow_epochs=5)
     if settings.quick:
         shape = shape.brief()
-    for threads, dtype, rows in product(*_kinds(settings), PREDICTIONS):
+    repeats = QUICK_PREDICTIONS if settings.quick else PREDICTIONS
+    for threads, dtype, rows in product(*_kinds(settings), repeats):
         design = {
             "shape": asdict(shape),
             "dtype": dtype,
             "threads": threads,
             "rows": rows,
-            "repeats": 2 if settings.quick else PREDICTIONS[rows],
+            "repeats": repeats[rows],
             "n_pairs": settings.n_pairs,
         }
         yield (

@@ -70,6 +70,18 @@ def train_alone(fit):
     return train(fit.job, fit.start())
 
 
+@cache
+def train_until(fit, epoch):
+    """Return record and history of a fit of so many epochs, with its last weights."""
+    job = replace(
+        fit.job,
+        kind=replace(fit.job.kind, restore_best=False),
+        settings=replace(fit.job.settings, patience=np.full(len(fit.job), 10**6)),
+        n_epochs=epoch,
+    )
+    return train(job, fit.start())
+
+
 def course_of(fit):
     """Return the course of a fit that is trained alone to its end."""
     record, lines = train_alone(fit)
@@ -93,13 +105,7 @@ def assert_whole(fit, outcome):
 
 def assert_left(fit, outcome, epoch):
     """Assert that a fit ended as one of so many epochs that keeps its last weights."""
-    job = replace(
-        fit.job,
-        kind=replace(fit.job.kind, restore_best=False),
-        settings=replace(fit.job.settings, patience=np.full(len(fit.job), 10**6)),
-        n_epochs=epoch,
-    )
-    record, lines = train(job, fit.start())
+    record, lines = train_until(fit, epoch)
     expected = record.to_arrays()
     for name in ("best_loss", "best_epoch", "stale"):  # of another loss
         del expected[name]
@@ -153,11 +159,9 @@ def test_of_one_kind(schedule, dtype):
     }
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("n_workers", [1, 2, 5])
-@pytest.mark.usefixtures("threads")
-def test_across_kinds(n_workers, rule):
-    """Candidates of any architecture and horizon are compared with each other."""
+@cache
+def search_across_kinds():
+    """Return the fits of 16 candidates, and thereby the same for several tests."""
     kinds = [
         make_kind(restore_best=True),
         make_kind(restore_best=True, hidden=(7,), activations="relu"),
@@ -170,12 +174,20 @@ def test_across_kinds(n_workers, rule):
         for kind in kinds
         for _, settings in of_rates(2)
     ]
-    fits = make_search(*candidates, n_members=2)
+    return make_search(*candidates, n_members=2)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("n_workers", [1, 2, 5])
+@pytest.mark.usefixtures("threads")
+def test_across_kinds(n_workers, rule):
+    """Candidates of any architecture and horizon are compared with each other."""
+    fits = search_across_kinds()
     rungs = Rungs(N_SPLITS, rule=rule, min_epochs=2)
     outcomes = train_together(fits, never, n_workers=n_workers, rungs=rungs)
     # Of 18 epochs two rungs are left, of 30 three: 4 is the lowest.
     n_rungs = len(rungs.epochs(30))
-    brackets = brackets_of(n_rungs, 3, len(candidates))
+    brackets = brackets_of(n_rungs, 3, len(fits) // N_SPLITS)
     expected = expected_of(
         fits, min_epochs=2, brackets=brackets if rule == "hyperband" else None
     )

@@ -134,7 +134,11 @@ def test_surrogates(table, estimator, base_estimator):
     """A Gaussian process and forests propose candidates from text and numbers."""
     X, y = table
     space = {**rates("mlp__"), "mlp__activation__0": Categorical(["relu", "tanh"])}
-    kwargs = {"base_estimator": base_estimator, "n_initial_points": 2}
+    kwargs = {
+        "base_estimator": base_estimator,
+        "n_initial_points": 2,
+        "acq_optimizer_kwargs": {"n_points": 100},
+    }
     search = make_search(space, scaled(estimator), n_iter=3, optimizer_kwargs=kwargs)
     search.fit(X, y)
     assert search.optimizer_results_[0].models

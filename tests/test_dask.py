@@ -203,7 +203,7 @@ def test_worker_that_dies(client, table):
     """The chunk of a worker that is killed goes to another; nothing else is lost."""
     search = pruning_search(n_iter=3, refit=False)
     search.param_distributions = {
-        "mlp__max_epochs": [300],
+        "mlp__max_epochs": [100],
         "mlp__learning_rate": [1e-4, 2e-4, 3e-4],
     }
     here = clone(search).fit(*table)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import joblib
@@ -105,6 +106,7 @@ def gathering():
 @pytest.fixture(autouse=True)
 def no_threads_left():
     """Fail if a thread of the backend is left after the test."""
+    gc.freeze()  # what has been there before is not looked at
     yield
     gc.collect()
     deadline = time.monotonic() + 10
@@ -666,26 +668,31 @@ def test_random_schedules_through_joblib(chunk, monkeypatch):
 # ----------------------------------------------------------------------------- Ctrl-C
 
 
+@contextmanager
 def run_program(source, *args):
-    """Start a program that can import the test helpers."""
+    """Start a program that can import the test helpers; leave nothing of it."""
     paths = [Path(__file__).parent, Path(__file__).parents[1]]
     path = os.pathsep.join([*map(str, paths), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", source, *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
-    )
+    ) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT can be sent")
 def test_ctrl_c_ends_everything():
     """An interrupt while networks train ends the search and all its threads."""
-    program = run_program(INTERRUPTED)
-    assert program.stdout.readline() == "training\n"
-    program.send_signal(signal.SIGINT)
-    out, err = program.communicate(timeout=LONG)
+    with run_program(INTERRUPTED) as program:
+        assert program.stdout.readline() == "training\n"
+        program.send_signal(signal.SIGINT)
+        out, err = program.communicate(timeout=LONG)
     assert out == "interrupted, threads left: 0\n", err
     assert program.returncode == 0, err
 
@@ -693,8 +700,8 @@ def test_ctrl_c_ends_everything():
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals")
 def test_ctrl_c_at_any_moment():
     """After an interrupt at whatever moment the backend works as before."""
-    program = run_program(OFTEN_INTERRUPTED, "40")
-    out, err = program.communicate(timeout=LONG)
+    with run_program(OFTEN_INTERRUPTED, "40") as program:
+        out, err = program.communicate(timeout=LONG)
     assert program.returncode == 0, err
     n_interrupts, n_threads = out.split()[1], out.split()[-1]
     assert int(n_interrupts) > 5
@@ -751,8 +758,8 @@ heavy = [name for name in ("torch", "sklearn", "sknnopt._gathering")
          if name in sys.modules]
 assert not heavy, heavy
 """
-    program = run_program(source)
-    _, err = program.communicate(timeout=LONG)
+    with run_program(source) as program:
+        _, err = program.communicate(timeout=LONG)
     assert program.returncode == 0, err
 
 

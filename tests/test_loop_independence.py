@@ -40,7 +40,7 @@ DIFFERENT = {
     "dropout": [[0, 0], [0.5, 0], [0, 0.3], [0, 0], [0.2, 0.2]],
     "clip_norm": [np.inf, 0.5, np.inf, 0.1, np.inf],
     "clip_value": [np.inf, np.inf, 0.02, 0.05, np.inf],
-    "max_epochs": [12, 9, 4, 7, 10],
+    "max_epochs": [6, 5, 2, 4, 5],
     "patience": [1, 3, 2, 100, 2],
     "tol": [0.0, 0.0, 1e-3, 0.0, 0.05],
 }

@@ -373,7 +373,7 @@ def test_divergence(optimizer, normalization, dtype):
         optimizer=optimizer, normalization=normalization, dtype=np.dtype(dtype)
     )
     rates = [0.01, 1e200, 0.02]
-    job = make_job(kind, (20, 20, 20), learning_rate=rates, max_epochs=30)
+    job = make_job(kind, (20, 20, 20), learning_rate=rates, max_epochs=8)
     record = start(job)
     first = record.weights.clone()
     result, history = train(job, duplicate(record))
@@ -382,7 +382,7 @@ def test_divergence(optimizer, normalization, dtype):
     fresh = fresh_slots(kind, first)
     for name, slot in fresh.items():
         assert torch.equal(result.slots[name][1], slot[1])
-    assert result.epochs[1] == len(history_of(history, 1)["epoch"]) < 30
+    assert result.epochs[1] == len(history_of(history, 1)["epoch"]) < 8
     assert result.diverged.tolist() == [False, True, False]
     for member in (0, 2):
         own, _ = train(*take_member(job, record, member))

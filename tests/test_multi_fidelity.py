@@ -20,9 +20,9 @@ assert enable_halving_search_cv
 N_EPOCHS = 9
 
 
-@pytest.fixture(params=["", "mlp__"], ids=["estimator", "pipeline"])
-def halving(request):
-    """Return a search over the learning rate whose resource is epochs."""
+@pytest.fixture(scope="module", params=["", "mlp__"], ids=["estimator", "pipeline"])
+def halving(request, shared_table):
+    """Return a fitted search over the learning rate whose resource is epochs."""
     prefix, model = request.param, plain_classifier(n_units=4, random_state=0)
     if prefix:
         model = Pipeline([("scaler", StandardScaler()), ("mlp", model)])
@@ -37,16 +37,14 @@ def halving(request):
         random_state=0,
         scoring="neg_log_loss",
         error_score="raise",
-    )
+    ).fit(*shared_table)
 
 
-def test_epochs_grow_and_candidates_fall(table, halving):
+def test_epochs_grow_and_candidates_fall(halving):
     """Each round has a third of the candidates and three times the epochs."""
-    X, y = table
-    search = halving.fit(X, y)
-    results = search.cv_results_
-    assert search.n_resources_ == [1, 3, 9]
-    assert search.n_candidates_ == [9, 3, 1]
+    results = halving.cv_results_
+    assert halving.n_resources_ == [1, 3, 9]
+    assert halving.n_candidates_ == [9, 3, 1]
     epochs = np.array([params[halving.resource] for params in results["params"]])
     assert np.array_equal(epochs, results["n_resources"])
     name = halving.resource.replace("max_epochs", "learning_rate")
@@ -61,25 +59,23 @@ def test_epochs_grow_and_candidates_fall(table, halving):
 def test_best_is_refitted_with_most_epochs(table, halving):
     """The last candidate is fitted to all rows for the largest number of epochs."""
     X, y = table
-    search = halving.fit(X, y)
-    assert search.best_params_[halving.resource] == N_EPOCHS
-    expected = clone(halving.estimator).set_params(**search.best_params_)
-    assert np.array_equal(search.predict_proba(X), expected.fit(X, y).predict_proba(X))
-    network = search.best_estimator_
+    assert halving.best_params_[halving.resource] == N_EPOCHS
+    expected = clone(halving.estimator).set_params(**halving.best_params_).fit(X, y)
+    assert np.array_equal(halving.predict_proba(X), expected.predict_proba(X))
+    network = halving.best_estimator_
     network = network["mlp"] if isinstance(network, Pipeline) else network
     assert network.n_iter_ == N_EPOCHS
     score = cross_val_score(expected, X, y, cv=3, scoring="neg_log_loss").mean()
-    assert search.best_score_ == score
+    assert halving.best_score_ == score
 
 
 def test_gathered_halving_is_the_same(table, halving, rounds):
     """Candidates of a round train together, and all is as it is alone."""
-    alone = clone(halving).fit(*table)
     with parallel_config(backend="sknnopt"):
         together = clone(halving).fit(*table)
-    assert together.best_params_ == alone.best_params_
-    assert together.n_resources_ == alone.n_resources_
-    for name, values in alone.cv_results_.items():
+    assert together.best_params_ == halving.best_params_
+    assert together.n_resources_ == halving.n_resources_
+    for name, values in halving.cv_results_.items():
         if "time" not in name and name != "params":
             assert np.array_equal(values, together.cv_results_[name]), name
     # Nine candidates, three, one, on three folds each; the last fit is alone.
@@ -90,9 +86,11 @@ def test_gathered_halving_is_the_same(table, halving, rounds):
 
 
 @pytest.fixture(
-    params=[plain_classifier, plain_regressor], ids=["classifier", "regressor"]
+    scope="module",
+    params=[plain_classifier, plain_regressor],
+    ids=["classifier", "regressor"],
 )
-def pruned(request, table):
+def pruned(request, shared_table):
     """Return a fitted search of Optuna that compares with the median of trials."""
     optuna = pytest.importorskip("optuna")
     OptunaSearchCV = pytest.importorskip("optuna_integration").OptunaSearchCV
@@ -122,7 +120,7 @@ def pruned(request, table):
             n_trials=8,
             study=study,
             error_score="raise",
-        ).fit(*table)
+        ).fit(*shared_table)
     optuna.logging.set_verbosity(level)
     return search
 

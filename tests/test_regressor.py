@@ -21,7 +21,7 @@ LONG = {
     "n_layers": 0,
     "learning_rate": 0.05,
     "lr_schedule": "cosine",
-    "max_epochs": 2000,
+    "max_epochs": 500,
     "n_iter_no_change": None,
     "random_state": 0,
 }

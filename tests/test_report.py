@@ -4,8 +4,10 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
@@ -30,6 +32,9 @@ from sknnopt._cli.results import (
     TuneResult,
 )
 from sknnopt.diagnostics import Diagnosis, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytest.importorskip("matplotlib")
 
@@ -166,6 +171,18 @@ def regression() -> TuneResult:
     )
 
 
+@cache
+def plain_page() -> str:
+    """Return the page of the small record, which takes a moment to draw."""
+    return report_html(result())
+
+
+@cache
+def regression_page() -> str:
+    """Return the page of a regression."""
+    return report_html(regression())
+
+
 class _Balance(HTMLParser):
     """Checks that tags close in order, and gathers text."""
 
@@ -201,10 +218,10 @@ def rows_of(page: str) -> list[list[str]]:
     return [[re.sub(r"<[^>]+>", "", cell) for cell in row] for row in cells]
 
 
-@pytest.mark.parametrize("record", [result(), regression()], ids=["classes", "numbers"])
-def test_page_needs_nothing_but_itself(record: TuneResult) -> None:
+@pytest.mark.parametrize("page_of", [plain_page, regression_page])
+def test_page_needs_nothing_but_itself(page_of: Callable[[], str]) -> None:
     """One script of its own, no link, no address but names of XML vocabularies."""
-    page = report_html(record)
+    page = page_of()
     for word in ("<link", "<img", "@import", "src=", "fetch(", "import("):
         assert word not in page
     assert re.findall(r"<script[^>]*>", page) == ["<script>"]
@@ -219,7 +236,7 @@ def test_page_needs_nothing_but_itself(record: TuneResult) -> None:
 
 def test_page_opens_with_the_verdict() -> None:
     """The diagnosis stands before pictures and scores, with evidence and remedy."""
-    page = report_html(result())
+    page = plain_page()
     heads = re.findall("<h2>(.*?)</h2>", page)
     assert heads[:3] == ["Diagnosis", "Training of the best model", "Scores"]
     opening = page[page.index("Diagnosis</h2>") : page.index("Training of the best")]
@@ -229,10 +246,10 @@ def test_page_opens_with_the_verdict() -> None:
     assert "set_params(activation=&#x27;leaky_relu&#x27;)" in opening
 
 
-@pytest.mark.parametrize("record", [result(), regression()], ids=["classes", "numbers"])
-def test_ids_are_unique_and_found(record: TuneResult) -> None:
+@pytest.mark.parametrize("page_of", [plain_page, regression_page])
+def test_ids_are_unique_and_found(page_of: Callable[[], str]) -> None:
     """Each picture refers to its own parts."""
-    page = report_html(record)
+    page = page_of()
     ids = re.findall(r"\sid=\"([^\"]+)\"", page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r"(?:href=\"|url\()#([^\")]+)", page)) <= set(ids)
@@ -240,12 +257,12 @@ def test_ids_are_unique_and_found(record: TuneResult) -> None:
 
 def test_page_is_the_same_each_time() -> None:
     """Equal records give equal pages."""
-    assert report_html(result()) == report_html(result())
+    assert report_html(result()) == plain_page()
 
 
 def test_names_are_escaped() -> None:
     """A table's name is text, not markup."""
-    page = report_html(result())
+    page = plain_page()
     assert "<shrubs>" not in page
     assert "trees & <shrubs>.csv" in text_of(page)
 
@@ -265,7 +282,7 @@ def candidate_rows(page: str) -> list[list[str]]:
 
 def test_candidates_are_listed_best_first() -> None:
     """The table holds every candidate by rank, blank where it has no such parameter."""
-    head, *rows = candidate_rows(report_html(result()))
+    head, *rows = candidate_rows(plain_page())
     assert head == [
         *("candidate", "rank", "mean accuracy", "sd", "state", "epochs", "s per fit"),
         *("l2", "optimizer", "clip_norm", "n_units__1"),
@@ -300,7 +317,7 @@ def test_table_can_be_sorted() -> None:
 
 def test_table_scrolls_by_key() -> None:
     """The frame around the table has a name and can be focused."""
-    page = report_html(result())
+    page = plain_page()
     frame = re.search(r'<div class="tall"[^>]*>', page)
     assert frame is not None
     assert 'tabindex="0"' in frame[0]
@@ -310,7 +327,7 @@ def test_table_scrolls_by_key() -> None:
 
 def test_rows_that_stand_out() -> None:
     """The chosen candidate and those that left early are marked."""
-    page = report_html(result())
+    page = plain_page()
     marks = re.findall(r'<tr class="(\w+)"><th[^>]*>(\d+)', page)
     assert marks == [("best", "1"), ("pruned", "2")]
 
@@ -388,7 +405,7 @@ word.click(); word.click(); show(heads[1]);
 
 def test_best_scores_are_strong() -> None:
     """In each column the best is marked: the most accurate, the least loss."""
-    page = report_html(result())
+    page = plain_page()
     assert re.findall(r"<b>(.*?)</b>", page) == [
         "0.900 ± 0.010",
         "0.200 ± 0.020",
@@ -399,9 +416,8 @@ def test_best_scores_are_strong() -> None:
 
 def test_confusion_matrix_counts_rows() -> None:
     """Rows are the true classes, columns the predicted ones."""
-    record = result()
-    assert record.confusion.tolist() == [[2, 0], [1, 1]]
-    rows = rows_of(report_html(record))
+    assert result().confusion.tolist() == [[2, 0], [1, 1]]
+    rows = rows_of(plain_page())
     assert ["elm", "2100%", "00%"] in rows
     assert ["oak", "150%", "150%"] in rows
 
@@ -419,7 +435,7 @@ def test_many_classes_have_no_matrix() -> None:
 
 def test_page_tells_what_was_found() -> None:
     """Data, best values, uncertainty and the way to use the model are there."""
-    text = text_of(report_html(result()))
+    text = text_of(plain_page())
     for part in (
         "9 (75%)",
         "3 numbers, replaced by the column's median",
@@ -437,7 +453,7 @@ def test_page_tells_what_was_found() -> None:
 
 def test_regression_shows_a_scatter() -> None:
     """Numbers have a range and a picture in place of classes and a matrix."""
-    page = report_html(regression())
+    page = regression_page()
     text = text_of(page)
     assert "Range of the target 1 to 9" in text
     assert "Predicted cost" in text
@@ -446,19 +462,20 @@ def test_regression_shows_a_scatter() -> None:
 
 
 @pytest.mark.parametrize(
-    "svg",
+    "draw",
     [
-        history_svg(result(), "loss"),
-        history_svg(result(), "score"),
-        convergence_svg(result()),
-        curves_svg(result()),
-        importance_svg(searched().importance),
-        prediction_svg(regression()),
+        lambda: history_svg(result(), "loss"),
+        lambda: history_svg(result(), "score"),
+        lambda: convergence_svg(result()),
+        lambda: curves_svg(result()),
+        lambda: importance_svg(searched().importance),
+        lambda: prediction_svg(regression()),
     ],
     ids=["loss", "score", "convergence", "curves", "importance", "prediction"],
 )
-def test_picture_follows_the_page(svg: str) -> None:
+def test_picture_follows_the_page(draw: Callable[[], str]) -> None:
     """A picture is one element with a name, and its ink is the page's."""
+    svg = draw()
     root = ElementTree.fromstring(svg)
     assert root.tag.endswith("svg")
     assert root.attrib["aria-label"]
@@ -484,14 +501,14 @@ def test_pictures_that_cannot_be_drawn_are_explained() -> None:
     """Without curves and importances there are their notes, and no empty axes."""
     search = searched(curves=searched().curves.head(0), importance=None)
     page = report_html(result(search=search))
-    assert page.count("<svg") == report_html(result()).count("<svg") - 2
+    assert page.count("<svg") == plain_page().count("<svg") - 2
     assert "Curves of some." in text_of(page)
     assert "How important." in text_of(page)
 
 
 def test_search_is_told() -> None:
     """How candidates were found, how many left early, and how long it took."""
-    text = text_of(report_html(result()))
+    text = text_of(plain_page())
     assert (
         "4 candidates, proposed by a tree-structured Parzen estimator from the space "
         '"standard", in 10 s. 1 of them left early.' in text
@@ -502,6 +519,6 @@ def test_search_is_told() -> None:
 
 def test_best_that_left_early_is_no_secret() -> None:
     """Where the time was over too soon, the page says so."""
-    assert "larger budget" not in text_of(report_html(result()))
+    assert "larger budget" not in text_of(plain_page())
     pruned = searched(trials=searched().trials.assign(pruned=True))
     assert "larger budget" in text_of(report_html(result(search=pruned)))

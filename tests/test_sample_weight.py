@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from estimators import plain_classifier, plain_regressor
+from joblib import Parallel, delayed, parallel_config
 
 N_SEEDS = 30
 PLAIN = {
@@ -35,14 +36,17 @@ def table(rng):
 
 
 def _predictions(estimator, settings, X, y, weight, X_new, first_seed):
-    rows = []
-    for seed in range(first_seed, first_seed + N_SEEDS):
+    def predicted(seed):
         model = estimator(random_state=seed, **settings).fit(X, y, weight)
         is_classifier = hasattr(model, "predict_proba")
-        rows.append(
+        return (
             model.predict_proba(X_new)[:, 1] if is_classifier else model.predict(X_new)
         )
-    return np.array(rows)
+
+    # All seeds train together, each as it does alone (see test_together.py).
+    seeds = range(first_seed, first_seed + N_SEEDS)
+    with parallel_config(backend="sknnopt"):
+        return np.array(Parallel()(delayed(predicted)(seed) for seed in seeds))
 
 
 def _distance(one, other):

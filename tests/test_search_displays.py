@@ -38,6 +38,10 @@ DRAW = {
 }
 
 
+# Pictures are compared with what was computed, however well.
+pytestmark = pytest.mark.usefixtures("few_trees")
+
+
 @pytest.fixture(autouse=True)
 def _closed_figures() -> Iterator[None]:
     yield

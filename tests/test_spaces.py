@@ -194,7 +194,10 @@ def test_searches_take_the_space_as_it_is(preset: str, data: Any) -> None:
             space("skopt", preset, depth=depth, prefix=PREFIX),
             n_iter=3,
             cv=2,
-            optimizer_kwargs={"n_initial_points": 2},
+            optimizer_kwargs={
+                "n_initial_points": 2,
+                "acq_optimizer_kwargs": {"n_points": 100},
+            },
             random_state=0,
         ),
         RandomizedSearchCV(

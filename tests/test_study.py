@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,16 +80,17 @@ def test_what_is_added_is_read_back(study: Study, tmp_path: Path) -> None:
         assert same(second.record, record)
 
 
-@pytest.mark.parametrize("score", [0.5, -0.0, NAN, INF, -INF])
-@pytest.mark.parametrize("state", ["complete", "pruned", "failed"])
-def test_every_ending_is_kept(
-    study: Study, tmp_path: Path, state: str, score: float
-) -> None:
+def test_every_ending_is_kept(study: Study, tmp_path: Path) -> None:
     """Each ending with each kind of number is what it was, after opening anew."""
-    study.add(0, candidate(), score, {"score": score}, state=state, curve=[(1, score)])
-    (record,) = again(tmp_path)
-    assert record.state == state
-    assert same([record.score, record.record["score"], record.curve[0][1]], [score] * 3)
+    states, scores = ["complete", "pruned", "failed"], [0.5, -0.0, NAN, INF, -INF]
+    endings = list(itertools.product(states, scores))
+    for number, (state, score) in enumerate(endings):
+        kept = {"score": score}
+        study.add(number, candidate(), score, kept, state=state, curve=[(1, score)])
+    for record, (state, score) in zip(again(tmp_path), endings, strict=True):
+        assert record.state == state
+        found = [record.score, record.record["score"], record.curve[0][1]]
+        assert same(found, [score] * 3)
 
 
 def test_long_records_are_kept(study: Study, tmp_path: Path) -> None:
@@ -275,19 +278,60 @@ def test_without_optuna(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+#: A program that makes a writer for each line that it reads, which says where to begin.
 PROGRAM = """
-import sys
+import os, sys
 from sknnopt._study import Study
-path, start = sys.argv[1], int(sys.argv[2])
+path = sys.argv[1]
 space = {"x": list(range(10_000)), "y": [(1,), (2, 3)]}
-with Study.open(path, space=space, settings={"seed": 1}) as study:
-    done = {record.number for record in study.records()}
-    for number in range(start, 10_000):
-        record = {"number": number, "long": [number / 7] * 4000}
-        params = {"x": number, "y": (2, 3)}
-        study.add(number, params, number / 3, record, curve=[(1, number), (2, 0.5)])
-        print(number, flush=True)
+for line in sys.stdin:
+    if writer := os.fork():
+        os.waitpid(writer, 0)
+        print("ended", flush=True)
+        continue
+    print(os.getpid(), flush=True)
+    with Study.open(path, space=space, settings={"seed": 1}) as study:
+        done = {record.number for record in study.records()}
+        for number in range(int(line), 10_000):
+            record = {"number": number, "long": [number / 7] * 4000}
+            params = {"x": number, "y": (2, 3)}
+            study.add(number, params, number / 3, record, curve=[(1, number), (2, 0.5)])
+            print(number, flush=True)
 """
+
+
+@contextmanager
+def writers(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start the program; end it and what is left of its writers."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def write_until_killed(
+    process: subprocess.Popen[str], start: int, wait: float
+) -> list[int]:
+    """Let a writer begin; kill it some seconds after its first trial."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{start}\n")
+    process.stdin.flush()
+    writer = int(process.stdout.readline())
+    lines = [process.stdout.readline()]
+    time.sleep(wait)
+    os.kill(writer, signal.SIGKILL)
+    lines += iter(process.stdout.readline, "ended\n")
+    return [int(line) for line in lines]
 
 
 def test_killed_processes_leave_whole_trials(tmp_path: Path) -> None:
@@ -296,40 +340,32 @@ def test_killed_processes_leave_whole_trials(tmp_path: Path) -> None:
     subject = {"x": list(range(10_000)), "y": [(1,), (2, 3)]}
     reported: list[int] = []
     start = 0
-    for wait in (0.0, 0.13, 0.31):
-        with subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(path), str(start)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        ) as process:
-            assert process.stdout is not None
-            reported.append(int(process.stdout.readline()))
-            time.sleep(wait)
-            process.send_signal(signal.SIGKILL)
-            reported += [int(line) for line in process.stdout.read().split()]
-        with Study.open(path, space=subject, settings={"seed": 1}) as study:
-            records = study.records()
-        assert {record.number for record in records} >= set(reported)
-        start = max(record.number for record in records) + 1
-        assert [record.number for record in records] == list(range(start))
-        assert start <= max(reported) + 2
-        for record in records:
-            n = record.number
-            assert record.params == {"x": n, "y": (2, 3)}
-            assert (record.score, record.state) == (n / 3, "complete")
-            assert record.record == {"number": n, "long": [n / 7] * 4000}
-            assert record.curve == ((1, n), (2, 0.5))
+    with writers(path) as process:
+        for wait in (0.0, 0.13, 0.31):
+            reported += write_until_killed(process, start, wait)
+            with Study.open(path, space=subject, settings={"seed": 1}) as study:
+                records = study.records()
+            assert {record.number for record in records} >= set(reported)
+            start = max(record.number for record in records) + 1
+            assert [record.number for record in records] == list(range(start))
+            assert start <= max(reported) + 2
+            for record in records:
+                n = record.number
+                assert record.params == {"x": n, "y": (2, 3)}
+                assert (record.score, record.state) == (n / 3, "complete")
+                assert record.record == {"number": n, "long": [n / 7] * 4000}
+                assert record.curve == ((1, n), (2, 0.5))
 
 
 def test_killed_while_opening(tmp_path: Path) -> None:
     """Killed while it makes the file, a study can be begun there all the same."""
     path = tmp_path / "search.db"
-    program = PROGRAM.replace("print(number, flush=True)", "break")
     subject = {"x": list(range(10_000)), "y": [(1,), (2, 3)]}
-    with subprocess.Popen([sys.executable, "-c", program, str(path), "0"]) as process:
+    with writers(path) as process:
+        assert process.stdin is not None
+        process.stdin.write("9999\n")  # one trial at most
+        process.stdin.flush()
         while not path.exists() and process.poll() is None:
             time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
     with Study.open(path, space=subject, settings={"seed": 1}) as study:
         assert len(study.records()) <= 1

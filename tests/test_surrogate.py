@@ -40,6 +40,7 @@ def test_importance_approaches_that_of_the_true_function() -> None:
     np.testing.assert_allclose(measured, 2 * parts, rtol=0.1)
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_same_seed_gives_the_same() -> None:
     """Everything is drawn from the seed, and no global generator moves."""
     search = learned(30)
@@ -86,6 +87,7 @@ def test_noise_is_called_noise() -> None:
         parameter_importance(search)
 
 
+@pytest.mark.usefixtures("few_trees")
 @pytest.mark.filterwarnings("ignore:The parameters explain nothing")
 def test_equal_scores_give_no_importance() -> None:
     """Nothing is divided by the variance of equal scores."""
@@ -146,6 +148,7 @@ def test_dependence_is_the_mean_over_the_candidates_that_have_it(
     np.testing.assert_allclose(frame["spread"], 0, atol=1e-12)
 
 
+@pytest.mark.usefixtures("few_trees")
 @pytest.mark.filterwarnings("ignore:The parameters explain nothing")
 def test_grid_has_the_kind_of_the_values() -> None:
     """Many integers give integers, mixtures all other values after the numbers."""

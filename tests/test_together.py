@@ -40,11 +40,16 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def table(rng):
+def make_table(rng):
     """Return 90 rows of three classes."""
     X = rng.normal(size=(90, 5))
     return X, (X[:, 0] > 0).astype(int) + (X[:, 1] > 0.5)
+
+
+@pytest.fixture
+def table(rng):
+    """Return 90 rows of three classes."""
+    return make_table(rng)
 
 
 def assert_same_search(search, X, y, **config):
@@ -127,10 +132,8 @@ def scoring_that_keeps(models):
     return score
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("width", [256, 10])
-def test_pruned_search(table, width, rule):
-    """Those that stay have all as without pruning, the others all up to their rung."""
+def fourteen_candidates(models):
+    """Return a search of 14 candidates on three folds, which keeps its models."""
     network = plain_classifier(
         max_epochs=18, random_state=0, early_stopping=True, n_iter_no_change=4
     )
@@ -139,19 +142,33 @@ def test_pruned_search(table, width, rule):
         "n_units": [4, 9],
         "activation": ["relu", "tanh"],
     }
-    search = RandomizedSearchCV(
-        network, space, n_iter=14, cv=3, random_state=0, refit=False
+    scoring = scoring_that_keeps(models)
+    return RandomizedSearchCV(
+        network, space, n_iter=14, cv=3, random_state=0, refit=False, scoring=scoring
     )
-    whole, found = {}, {}
-    scores = search.set_params(scoring=scoring_that_keeps(whole)).fit(*table)
-    scores = scores.cv_results_
+
+
+@pytest.fixture(scope="module")
+def whole_search():
+    """Return the models and scores of a search in which nobody is pruned."""
+    models = {}
+    search = fourteen_candidates(models).fit(*make_table(np.random.default_rng(0)))
+    return models, search.cv_results_
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("width", [256, 10])
+def test_pruned_search(table, whole_search, width, rule):
+    """Those that stay have all as without pruning, the others all up to their rung."""
+    (whole, scores), found = whole_search, {}
+    search = fourteen_candidates(found)
     courses = {
         number: Course(np.minimum.accumulate(model.history_["valid_loss"]).tolist(), 18)
         for number, model in whole.items()
     }
     rungs = Rungs(3, rule=rule, min_epochs=2)
     with parallel_config(backend="sknnopt", width=width, rungs=rungs):
-        search.set_params(scoring=scoring_that_keeps(found)).fit(*table)
+        search.fit(*table)
     expected = expected_pruning(
         courses,
         3,
