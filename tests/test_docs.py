@@ -150,7 +150,7 @@ def test_broken_links_are_found(tmp_path: Path) -> None:
 
 
 def test_preset_table_has_a_row_for_each_parameter() -> None:
-    """A range tells its scale, options are listed, a dash is what is missing."""
+    """A range tells its scale, options are listed, and a dash is for none."""
     preset_table = pytest.importorskip("option_tables").preset_table
     wide = {"n_units": Integer(8, 256, prior="log-uniform"), "dropout": Real(0.0, 0.5)}
     narrow = {"n_units": Integer(8, 64), "normalization": Categorical([None, "batch"])}
