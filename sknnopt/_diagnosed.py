@@ -50,9 +50,9 @@ class Diagnosed(ABC):
         >>> from sknnopt.datasets import load_pima
         >>> X, y = load_pima(return_X_y=True)
         >>> model = OptimizedMLPClassifier(
-        ...     n_members=1, learning_rate=1e-6, max_epochs=10, random_state=0)
+        ...     n_members=1, weight_init="zeros", max_epochs=10, random_state=0)
         >>> model.fit(X, y).diagnose()[0].remedy
-        {'learning_rate': 1e-05}
+        {'weight_init': 'auto'}
         """
         check_is_fitted(self)
         record = self._record

@@ -206,8 +206,10 @@ def _constant_loss(
     if loss.task != "regression":
         return None
     # Targets are standardized: 0 stands for their mean.
-    values = torch.tensor(target[_some(len(target))], dtype=torch.float64)[None]
-    parameter = torch.tensor(job.settings.loss_parameter[:1])[:, None, None]
+    # Explicit device: the user may have set another default.
+    of_type: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}
+    values = torch.tensor(target[_some(len(target))], **of_type)[None]
+    parameter = torch.tensor(job.settings.loss_parameter[:1], **of_type)[:, None, None]
     losses = loss.make(torch.zeros_like(values), values, parameter)
     return float(losses.mean())
 

@@ -42,14 +42,15 @@ def initial_statistics(kind: Kind, record: Record, X: Any) -> np.ndarray:
     rows = _some_rows(X)
     n_rows, members = len(rows), len(record.weights)
     layout = Layout.of(kind.architecture)
-    gradient = torch.zeros((members, layout.n_trained), dtype=kind.torch_dtype)
+    # Explicit device: the user may have set another default.
+    of_type: dict[str, Any] = {"dtype": kind.torch_dtype, "device": "cpu"}
+    gradient = torch.zeros((members, layout.n_trained), **of_type)
     found = np.full(
         (members, len(STATISTICS), len(kind.architecture.sizes) - 1), np.nan
     )
-    inputs = torch.zeros((members, padded_rows(n_rows), rows.shape[1]))
-    inputs = inputs.to(kind.torch_dtype)
-    inputs[:, :n_rows] = torch.tensor(rows, dtype=kind.torch_dtype)
-    scale = torch.zeros((members, inputs.shape[1], 1), dtype=kind.torch_dtype)
+    inputs = torch.zeros((members, padded_rows(n_rows), rows.shape[1]), **of_type)
+    inputs[:, :n_rows] = torch.tensor(rows, **of_type)
+    scale = torch.zeros((members, inputs.shape[1], 1), **of_type)
     scale[:, :n_rows] = 1.0 / n_rows
     with plain_mode("cpu", gradient=False):
         passes = Propagation(
@@ -57,7 +58,7 @@ def initial_statistics(kind: Kind, record: Record, X: Any) -> np.ndarray:
         )
         raw = passes.forward(inputs, weight=scale * n_rows)
         slopes = np.random.default_rng(0).normal(size=raw.shape)
-        passes.backward(torch.tensor(slopes, dtype=kind.torch_dtype), scale)
+        passes.backward(torch.tensor(slopes, **of_type), scale)
     readers = layer_readers([kind.architecture.activations] * members)
     for layer, output in enumerate(passes.activations):
         values = output[:, :n_rows].numpy()

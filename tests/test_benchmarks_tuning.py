@@ -836,7 +836,7 @@ def test_report_tells_how_many_candidates_there_are_and_why():
     """The time of 20 candidates stands there with what follows from it."""
     text = " ".join(_report.report(_guide_stored()).split())
     assert "took 120 s for 20 candidates with 1 of torch's threads" in text
-    assert "about 10 min" in text
+    assert "on each of 10 splits would take it about 100 min" in text
     assert "Here there are 100" in text
 
 
