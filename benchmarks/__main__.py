@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks import normalization, quality, scale, search, search_cost, speed, tuning
+from benchmarks import (
+    diagnosis,
+    normalization,
+    quality,
+    scale,
+    search,
+    search_cost,
+    speed,
+    tuning,
+)
 from benchmarks._peers import PEERS
 from benchmarks._problems import SHAPES
 from benchmarks._settings import Settings
@@ -60,6 +69,10 @@ BENCHMARKS: dict[str, Benchmark] = {
         run=tuning.run,
         summary="How well and how fast hyperparameters are found, beside peers.",
     ),
+    "diagnosis": Benchmark(
+        run=diagnosis.run,
+        summary="How well diagnose() names what is wrong with a training run.",
+    ),
 }
 
 
@@ -71,7 +84,15 @@ _RESTRICTIONS: dict[str, list[str]] = {
     "parts": list(
         dict.fromkeys(
             part
-            for benchmark in (speed, search, search_cost, scale, quality, tuning)
+            for benchmark in (
+                speed,
+                search,
+                search_cost,
+                scale,
+                quality,
+                tuning,
+                diagnosis,
+            )
             for part in benchmark.PARTS
         )
     ),
