@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import (
+    diagnosis,
     monitoring,
     normalization,
     quality,
@@ -73,6 +74,10 @@ BENCHMARKS: dict[str, Benchmark] = {
         run=tuning.run,
         summary="How well and how fast hyperparameters are found, beside peers.",
     ),
+    "diagnosis": Benchmark(
+        run=diagnosis.run,
+        summary="How well diagnose() names what is wrong with a training run.",
+    ),
 }
 
 
@@ -84,7 +89,15 @@ _RESTRICTIONS: dict[str, list[str]] = {
     "parts": list(
         dict.fromkeys(
             part
-            for benchmark in (speed, search, search_cost, scale, quality, tuning)
+            for benchmark in (
+                speed,
+                search,
+                search_cost,
+                scale,
+                quality,
+                tuning,
+                diagnosis,
+            )
             for part in benchmark.PARTS
         )
     ),
