@@ -32,7 +32,6 @@ extensions = [
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_ext", "_templates", "guide"]
-nitpicky = True  # a reference that leads nowhere is a warning, and so an error
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 
 # A reference that leads nowhere is a warning, and with `make docs` an error.
@@ -64,12 +63,10 @@ sphinx_gallery_conf = {
 }
 
 html_theme = "pydata_sphinx_theme"
-html_static_path = ["_static"]
-html_css_files = ["guide.css"]
 html_title = "sknnopt"
 html_show_sourcelink = False
 html_static_path = ["_static"]
-html_css_files = ["layout.css"]
+html_css_files = ["guide.css", "layout.css"]
 # Pages without others below them have nothing to navigate.
 html_sidebars = {page: [] for page in ("index", "quickstart")}
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
