@@ -211,7 +211,7 @@ FAULTS: dict[str, Fault] = {
     "noisy_validation": Fault(
         [{"validation_fraction": 0.01}, {"validation_fraction": 0.02}],
         [{"validation_fraction": 0.015}, {"validation_fraction": 0.025}],
-        base={"max_epochs": 60, "n_iter_no_change": 8},
+        base={"max_epochs": 60, "n_iter_no_change": 4, "learning_rate": 0.003},
         twin={"validation_fraction": 0.25},
         sample={"n_train": 400, "n_valid": 0, "noise": 0.3},
         count=2 * N_FAULTY,
@@ -228,17 +228,20 @@ FAULTS: dict[str, Fault] = {
         base=_SGD,
     ),
     "imbalanced_classes": Fault(
-        [{"minority": 0.05}, {"minority": 0.1}],
-        [{"minority": 0.04}, {"minority": 0.08}],
+        [{"minority": 0.03}, {"minority": 0.06}],
+        [{"minority": 0.04}, {"minority": 0.07}],
         twin={"class_weight": "balanced"},
         task=CLASSIFICATION,
+        count=48,
     ),
     "network_too_large": Fault(
-        [{"n_units": 192, "n_layers": 3}, {"n_units": 256, "n_layers": 2}],
-        [{"n_units": 224, "n_layers": 3}, {"n_units": 320, "n_layers": 2}],
-        base={"early_stopping": False, "max_epochs": 40},
+        [{"n_units": 96, "n_layers": 3}, {"n_units": 192, "n_layers": 2}],
+        [{"n_units": 128, "n_layers": 3}, {"n_units": 256, "n_layers": 2}],
+        base={"early_stopping": False, "learning_rate": 0.01},
         twin={"early_stopping": True, "n_units": 8, "n_layers": 2},
-        sample={"n_train": 100, "noise": 0.25},
+        sample={"n_train": 120, "noise": 0.4},
+        task=CLASSIFICATION,
+        count=48,
     ),
 }
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from benchmarks._settings import Settings
 from benchmarks._store import Store
 from benchmarks._timing import limited_threads
 from benchmarks.diagnosis._criteria import LABELS, label
-from benchmarks.diagnosis._faults import FAULTS, HEALTHY, PARTS, Design, designs
+from benchmarks.diagnosis._faults import FAULTS, HEALTHY, Design, designs
 from benchmarks.diagnosis._training import fitted
 
 _HERE = Path(__file__).parent
@@ -159,8 +159,8 @@ def _plain_remedy(remedy: Any) -> dict[str, Any] | None:
     return None if remedy is None else dict(remedy)
 
 
-def stored(directory: Path, kind: str, part: str) -> Iterator[dict[str, Any]]:
-    """Yield the rows that are stored of a part.
+def stored(directory: Path, kind: str, part: str) -> list[dict[str, Any]]:
+    """Return the rows that are stored of a part.
 
     Parameters
     ----------
@@ -171,17 +171,41 @@ def stored(directory: Path, kind: str, part: str) -> Iterator[dict[str, Any]]:
     part : {"development", "final"}
         Which part.
 
-    Yields
-    ------
-    dict
-        A row.
+    Returns
+    -------
+    list of dict
+        Rows, fault by fault.
     """
-    import json
+    return [
+        row
+        for fault in [*FAULTS, HEALTHY]
+        for row in of_fault(directory, kind, part, fault).values()
+    ]
 
-    for fault in [*FAULTS, HEALTHY]:
-        path = directory / f"{kind}-{part}-{fault}.json"
-        if path.exists():
-            yield from json.loads(path.read_text(encoding="utf-8"))["rows"]
 
+def of_fault(
+    directory: Path, kind: str, part: str, fault: str
+) -> dict[str, dict[str, Any]]:
+    """Return the rows that are stored of a fault, by their keys.
 
-__all__ = ["PARTS", "findings", "is_kept", "labelled", "measure", "stored"]
+    Parameters
+    ----------
+    directory : Path
+        Where.
+    kind : {"labels", "findings", "remedies"}
+        Which file.
+    part : {"development", "final"}
+        Which part.
+    fault : str
+        What was injected, or ``HEALTHY``.
+
+    Returns
+    -------
+    dict
+        Empty where none is stored.
+    """
+    path = directory / f"{kind}-{part}-{fault}.json"
+    if not path.exists():
+        return {}
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return {row["key"]: row for row in rows}

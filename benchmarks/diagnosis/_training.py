@@ -78,7 +78,7 @@ class Spec:
         """Return what is to be fitted."""
         is_regression = rows_of(self.sample).task == REGRESSION
         kind = OptimizedMLPRegressor if is_regression else OptimizedMLPClassifier
-        return kind(**self.params, random_state=self.seed)
+        return kind(random_state=self.seed).set_params(**self.params)
 
 
 class _Recorder(Callback):
