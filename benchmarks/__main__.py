@@ -105,7 +105,8 @@ _RESTRICTIONS: dict[str, list[str]] = {
 #: What is not all of them by default.
 _DEFAULTS = {
     "parts": " (default: all, but of quality "
-    f"{', '.join(quality.DEFAULT_PARTS)}, of tuning {', '.join(tuning.DEFAULT_PARTS)})"
+    f"{', '.join(quality.DEFAULT_PARTS)}, of tuning {', '.join(tuning.DEFAULT_PARTS)}, "
+    f"of diagnosis {', '.join(diagnosis.DEFAULT_PARTS)})"
 }
 
 

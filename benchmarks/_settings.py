@@ -21,8 +21,8 @@ class Settings:
     pairs : int or None, default=None
         Pairs of measurements; None: 15, and 2 in a smoke test.
     shapes, peers, parts : sequence of str or None, default=None
-        Names to restrict the work to; None takes all, but of the parts of ``quality``
-        and ``tuning`` those that they have as their default.
+        Names to restrict the work to; None takes all, but of the parts of ``quality``,
+        ``tuning`` and ``diagnosis`` those that they have as their default.
     full : bool, default=False
         Whether ``quality`` uses long tables whole.
     seconds : float or None, default=None

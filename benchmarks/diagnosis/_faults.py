@@ -194,6 +194,7 @@ FAULTS: dict[str, Fault] = {
             {"weight_decay": 2.0, "optimizer": "adamw"},
             {"l1": 0.05},
         ],
+        count=48,
     ),
     "stopped_too_early": Fault(
         [
@@ -209,11 +210,17 @@ FAULTS: dict[str, Fault] = {
         base={"learning_rate": 0.002, "max_epochs": 60},
     ),
     "noisy_validation": Fault(
-        [{"validation_fraction": 0.01}, {"validation_fraction": 0.02}],
-        [{"validation_fraction": 0.015}, {"validation_fraction": 0.025}],
-        base={"max_epochs": 60, "n_iter_no_change": 4, "learning_rate": 0.003},
+        [{"validation_fraction": 0.008}, {"validation_fraction": 0.016}],
+        [{"validation_fraction": 0.012}, {"validation_fraction": 0.02}],
+        # Long enough that a late epoch is a bad choice.
+        base={
+            "n_units": 64,
+            "learning_rate": 0.01,
+            "max_epochs": 80,
+            "n_iter_no_change": 80,
+        },
         twin={"validation_fraction": 0.25},
-        sample={"n_train": 400, "n_valid": 0, "noise": 0.3},
+        sample={"n_train": 250, "n_valid": 0, "noise": 0.5},
         count=2 * N_FAULTY,
     ),
     "unscaled_inputs": Fault(
@@ -232,7 +239,7 @@ FAULTS: dict[str, Fault] = {
         [{"minority": 0.04}, {"minority": 0.07}],
         twin={"class_weight": "balanced"},
         task=CLASSIFICATION,
-        count=48,
+        count=2 * N_FAULTY,
     ),
     "network_too_large": Fault(
         [{"n_units": 96, "n_layers": 3}, {"n_units": 192, "n_layers": 2}],

@@ -13,6 +13,7 @@ from joblib import Parallel, delayed
 
 import sknnopt
 from benchmarks._machine import surroundings
+from benchmarks._results import plain
 from benchmarks._settings import Settings
 from benchmarks._store import Store
 from benchmarks._timing import limited_threads
@@ -156,7 +157,7 @@ def findings(design: Design) -> dict[str, Any]:
 
 
 def _plain_remedy(remedy: Any) -> dict[str, Any] | None:
-    return None if remedy is None else dict(remedy)
+    return None if remedy is None else plain(dict(remedy), 9)
 
 
 def stored(directory: Path, kind: str, part: str) -> list[dict[str, Any]]:
