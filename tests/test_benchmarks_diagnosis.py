@@ -213,17 +213,18 @@ def test_improvement_is_beyond_the_noise_of_seeds():
 def test_runs_remedies_and_report_end_to_end(tmp_path, monkeypatch, capsys):
     """What is made is labelled, diagnosed, remedied, reported, and not made again."""
     fault = "symmetric_initialization"
+
+    def one(part, name, count=None):
+        return designs(part, name, 3)[2:] if name == fault else []
+
     for module in (_labelling, _remedies):
         monkeypatch.setattr(module, "FAULTS", {fault: FAULTS[fault]})
-        few = lambda part, name, count=None: (  # noqa: E731 - one line says it
-            designs(part, name, 1) if name == fault else []
-        )
-        monkeypatch.setattr(module, "designs", few)
+        monkeypatch.setattr(module, "designs", one)
     monkeypatch.setattr(_remedies, "N_SEEDS", 2)
     settings = Settings(parts=["final", "remedies"])
     _run_module.run(tmp_path, settings)
     rows = _labelling.of_fault(tmp_path / "diagnosis", "labels", "final", fault)
-    assert fault in rows[f"{fault} 0"]["labels"]
+    assert fault in rows[f"{fault} 2"]["labels"]
     text = (tmp_path / "diagnosis.md").read_text()
     assert f"| {fault} | 1 | 1 | 1 | 1 | 1 |" in text
     assert "## Remedies" in text

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks._tables import interval, paragraph, provenance, table, verdict
 from benchmarks._timing import Bar
 from benchmarks.diagnosis._criteria import LABELS
@@ -108,7 +110,7 @@ def _bars(found: dict[str, Any]) -> list[list[str]]:
     return [
         [
             text + (f" ({name})" if text in worst else ""),
-            interval(share),
+            _share(share),
             judge(bar, share),
         ]
         for text, (share, bar) in rows.items()
@@ -137,7 +139,11 @@ def judge(bar: Bar | None, share: dict[str, float]) -> str:
 
 def _value(share: dict[str, float]) -> float:
     """Return a share to find the least by: what has none comes last."""
-    return share["value"] if share["value"] == share["value"] else 2.0
+    return 2.0 if np.isnan(share["value"]) else share["value"]
+
+
+def _share(share: dict[str, float]) -> str:
+    return NOT_MEASURED if np.isnan(share["value"]) else interval(share)
 
 
 def _findings(
@@ -156,7 +162,7 @@ def _findings(
                 name,
                 *map(str, (made["made"], made["kept"], with_label)),
                 *map(str, (each["found"], each["right"])),
-                *(interval(each[kind]) for kind in ("recall", "precision")),
+                *(_share(each[kind]) for kind in ("recall", "precision")),
                 f"{made['seconds']:.2g}",
             ]
         )
