@@ -221,7 +221,7 @@ FAULTS: dict[str, Fault] = {
         },
         twin={"validation_fraction": 0.25},
         sample={"n_train": 250, "n_valid": 0, "noise": 0.5},
-        count=2 * N_FAULTY,
+        count=96,
     ),
     "unscaled_inputs": Fault(
         [{"spread": 3.0}, {"spread": 5.0}],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks._ratio_figures import new_figure, save
 from benchmarks.diagnosis._report import EACH, OVERALL
 from benchmarks.diagnosis._scoring import judged, scores
@@ -47,7 +49,7 @@ def draw_scores(directory: Path, path: Path) -> None:
 
 def _draw(axes: Any, shares: list[dict[str, float]], kind: str) -> None:
     for place, share in enumerate(shares):
-        if share["value"] == share["value"]:
+        if not np.isnan(share["value"]):
             low, high = share["value"] - share["low"], share["high"] - share["value"]
             axes.errorbar(
                 [share["value"]],
