@@ -21,7 +21,7 @@ from benchmarks.diagnosis._training import Spec
 PARTS = {"development": DEVELOPMENT, "final": FINAL}
 HEALTHY = "healthy"
 #: Runs of each fault, and healthy ones, in a part. Not all keep their label.
-N_FAULTY = 36
+N_FAULTY = 44
 N_HEALTHY = {"development": 240, "final": 380}
 #: A sensible network, and the twin of every run whose fault says nothing else.
 BASE: dict[str, Any] = {
@@ -239,7 +239,7 @@ FAULTS: dict[str, Fault] = {
         [{"minority": 0.04}, {"minority": 0.07}],
         twin={"class_weight": "balanced"},
         task=CLASSIFICATION,
-        count=2 * N_FAULTY,
+        count=72,
     ),
     "network_too_large": Fault(
         [{"n_units": 96, "n_layers": 3}, {"n_units": 192, "n_layers": 2}],
