@@ -64,7 +64,6 @@ class Diagnosed(ABC):
             initial=record["initial"].mean(axis=0),
             weights=record["weights"],
             n_epochs=int(self._history["epoch"].max()),
-            best_epoch=int(np.median(record["best_epoch"])),
             n_diverged=int(np.count_nonzero(record["diverged"])),
             cut_share=float(np.mean(record["epochs"] == record["epochs"].max())),
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from sknnopt._architecture import Architecture
+from sknnopt._feed import some_rows
 from sknnopt._history import LAYERS, STATISTICS
 from sknnopt._job import Job, Kind
 from sknnopt._layout import Layout
@@ -40,8 +42,8 @@ class Run:
         What the first step found.
     weights : ndarray of shape (members, columns)
         The networks as they are now.
-    n_epochs, best_epoch : int, default=0
-        Epochs done, and the one that was kept.
+    n_epochs : int, default=0
+        Epochs done.
     n_diverged : int, default=0
         Networks that diverged.
     cut_share : float, default=1.0
@@ -55,13 +57,18 @@ class Run:
     initial: np.ndarray
     weights: np.ndarray
     n_epochs: int = 0
-    best_epoch: int = 0
     n_diverged: int = 0
     cut_share: float = 1.0
-    layers: tuple[int, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(range(len(self.architecture.hidden))))
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The hidden layers."""
+        return tuple(range(len(self.architecture.hidden)))
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """First and last epoch; None before the first step."""
+        return (1, self.n_epochs) if self.n_epochs else None
 
     @property
     def n_members(self) -> int:
@@ -87,7 +94,7 @@ class Run:
         found: np.ndarray = self.initial[STATISTICS.index(name)]
         return found
 
-    @property
+    @cached_property
     def layer_sizes(self) -> np.ndarray:
         """Numbers of each layer that are trained."""
         sizes = np.zeros(len(self.layers) + 1)
@@ -95,8 +102,9 @@ class Run:
             sizes[segment.layer] += prod(segment.shape)
         return sizes
 
+    @cached_property
     def alike_layers(self) -> tuple[int, ...]:
-        """Return hidden layers in which all units of a network are the same."""
+        """Hidden layers in which all units of a network are the same."""
         layout = Layout.of(self.architecture)
         found = []
         for segment in layout.of_kind("weight")[:-1]:
@@ -190,9 +198,12 @@ def _class_counts(kind: Kind, target: np.ndarray) -> list[int] | None:
     """Count the rows of each class; None for numbers and for several labels."""
     if LOSSES[kind.loss].task != "classification" or target.shape[1] != 1:
         return None
-    n_classes = max(2, kind.architecture.n_outputs)
-    counts = np.bincount(target[:, 0].astype(np.int64), minlength=n_classes)
-    return [int(count) for count in counts]
+    n_outputs = kind.architecture.n_outputs
+    if n_outputs == 1:  # an indicator, in the type of training
+        n_ones = int(np.count_nonzero(target))
+        return [len(target) - n_ones, n_ones]
+    counts: list[int] = np.bincount(target[:, 0], minlength=n_outputs).tolist()
+    return counts
 
 
 def _constant_loss(
@@ -208,7 +219,7 @@ def _constant_loss(
     # Targets are standardized: 0 stands for their mean.
     # Explicit device: the user may have set another default.
     of_type: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}
-    values = torch.tensor(target[_some(len(target))], **of_type)[None]
+    values = torch.tensor(some_rows(target, _N_ROWS), **of_type)[None]
     parameter = torch.tensor(job.settings.loss_parameter[:1], **of_type)[:, None, None]
     losses = loss.make(torch.zeros_like(values), values, parameter)
     return float(losses.mean())
@@ -228,8 +239,7 @@ def input_ranges(X: Any) -> dict[str, float]:
         Least and greatest standard deviation of the columns that vary, and the largest
         absolute mean.
     """
-    part = X[_some(X.shape[0])]
-    dense = np.asarray(part.toarray() if hasattr(part, "toarray") else part, float)
+    dense = some_rows(X, _N_ROWS).astype(float)
     with np.errstate(over="ignore", invalid="ignore"):  # any finite numbers may come
         deviations = dense.std(axis=0)
     varying = deviations[deviations > 0]
@@ -240,8 +250,3 @@ def input_ranges(X: Any) -> dict[str, float]:
         "greatest": float(varying.max()),
         "mean": float(np.abs(dense.mean(axis=0)).max()),
     }
-
-
-def _some(n_rows: int) -> np.ndarray:
-    """Return numbers of rows at equal steps."""
-    return np.arange(0, n_rows, -(-n_rows // _N_ROWS))

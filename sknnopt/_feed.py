@@ -332,7 +332,7 @@ class _Member:
                 # Clipping spares a copy; no index is out of bounds.
                 values.take(index, axis=0, out=flat, mode="clip")
             else:
-                place(steps, _gathered(values, index), self._batch_size)
+                place(steps, gathered(values, index), self._batch_size)
 
     def weigh(self, begin: int, end: int, weight: np.ndarray) -> None:
         """Write the weights of the same rows into ``(steps, padded rows)``."""
@@ -385,7 +385,7 @@ def gather(kind: Kind, rows: Sequence[Rows], part: slice) -> Batch:
     weight = np.zeros((*shape, 1), dtype=kind.dtype)
     for member, of_member in enumerate(rows):
         index = of_member.index[part]
-        X[member, :n_rows] = _gathered(of_member.table.X, index)
+        X[member, :n_rows] = gathered(of_member.table.X, index)
         target[member, :n_rows] = of_member.table.target[index]
         given = of_member.weight
         weight[member, :n_rows, 0] = 1.0 if given is None else given[part]
@@ -396,7 +396,27 @@ def _mean_weight(rows: Rows) -> float:
     return 1.0 if rows.weight is None else float(rows.weight.sum()) / len(rows)
 
 
-def _gathered(X: Any, index: np.ndarray) -> np.ndarray:
+def some_rows(X: Any, count: int) -> np.ndarray:
+    """Return rows at equal steps, which stand for a table.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (n_rows, n_columns)
+        The table.
+    count : int
+        Most rows.
+
+    Returns
+    -------
+    ndarray of shape (at most count, n_columns)
+        A dense copy.
+    """
+    n_rows = X.shape[0]
+    return gathered(X, np.arange(0, n_rows, -(-n_rows // count)))
+
+
+def gathered(X: Any, index: np.ndarray) -> np.ndarray:
+    """Return a dense copy of some rows of a table, by their numbers."""
     if isinstance(X, np.ndarray):
         return np.take(X, index, axis=0)
     rows = X[index]

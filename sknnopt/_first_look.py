@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from sknnopt._feed import padded_rows
+from sknnopt._feed import padded_rows, some_rows
 from sknnopt._history import STATISTICS
 from sknnopt._job import Kind
 from sknnopt._layout import Layout
-from sknnopt._monitoring import layer_readers
+from sknnopt._monitoring import layer_readers, layer_squares, layer_starts
 from sknnopt._network import plain_mode
 from sknnopt._propagation import Propagation
 from sknnopt._record import Record
@@ -39,7 +39,7 @@ def initial_statistics(kind: Kind, record: Record, X: Any) -> np.ndarray:
         judge: gradients are those of random derivatives of the loss by the outputs,
         independent and of unit variance. There is no update yet: NaN.
     """
-    rows = _some_rows(X)
+    rows = some_rows(X, N_ROWS)
     n_rows, members = len(rows), len(record.weights)
     layout = Layout.of(kind.architecture)
     # Explicit device: the user may have set another default.
@@ -63,14 +63,6 @@ def initial_statistics(kind: Kind, record: Record, X: Any) -> np.ndarray:
     for layer, output in enumerate(passes.activations):
         values = output[:, :n_rows].numpy()
         found[:, 2:, layer] = readers[layer](values, slice(None))
-    squares = np.square(gradient.numpy())
-    starts = [segment.start for segment in layout.of_kind("weight")]
-    found[:, 0] = np.sqrt(np.add.reduceat(squares, starts, axis=1))
+    found[:, 0] = np.sqrt(layer_squares(gradient.numpy(), layer_starts(layout)))
     means: np.ndarray = found.mean(axis=0)
     return means
-
-
-def _some_rows(X: Any) -> np.ndarray:
-    index = np.arange(0, X.shape[0], -(-X.shape[0] // N_ROWS))
-    part = X[index]
-    return np.asarray(part.toarray() if hasattr(part, "toarray") else part)

@@ -1,7 +1,7 @@
 """Findings about gradients, units and initial weights.
 
 Each function looks for one thing in a run, and returns a finding or None. Thresholds
-were chosen on the development tables of ``benchmarks/diagnosis``.
+come from theory; some were corrected on development runs of ``benchmarks/diagnosis``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from sknnopt._evidence import Run
-from sknnopt._findings import Finding, Severity
+from sknnopt._findings import Finding
 from sknnopt.activations import ACTIVATIONS
 from sknnopt.optimizers import OPTIMIZERS
 
@@ -39,7 +39,7 @@ def vanishing_gradients(run: Run) -> Finding | None:
     """Look for gradients that get lost on the way to the first layer."""
     depth = len(run.layers)
     # Behind units that are all alike or dead there is no gradient to get lost.
-    if depth < _DEEP or run.alike_layers() or dead_units(run):
+    if depth < _DEEP or run.alike_layers or dead_units(run):
         return None
     scaled = run.of_layers("gradient_norm") / np.sqrt(run.layer_sizes)
     if not run.n_epochs:
@@ -51,15 +51,15 @@ def vanishing_gradients(run: Run) -> Finding | None:
         return None
     weak = np.nanmedian(scaled / scaled[:, -1:], axis=0)[:-1] < VANISHED
     ratio = float(np.nanmedian(ratios))
-    bounded = _of_kind(run, "limits")
+    names = dict.fromkeys(run.architecture.activations)
     remedy: dict[str, object] = {"activation": "relu", "weight_init": "auto"}
-    if not bounded:
+    if all(ACTIVATIONS[name].limits is None for name in names):
         remedy = {"weight_init": "auto", "normalization": "batch"}
     cause = (
         f"The gradient shrinks on its way through {depth} hidden layers "
-        f"({_activation_names(run)}), so that the first ones hardly learn."
+        f"({', '.join(names)}), so that the first ones hardly learn."
     )
-    if "sigmoid" in run.architecture.activations:
+    if "sigmoid" in names:
         cause += " A sigmoid's derivative is at most 0.25, and each layer multiplies."
     return Finding(
         "vanishing_gradients",
@@ -68,7 +68,7 @@ def vanishing_gradients(run: Run) -> Finding | None:
         cause,
         remedy,
         tuple(np.flatnonzero(weak).tolist()),
-        _epochs(run),
+        run.span,
     )
 
 
@@ -93,7 +93,7 @@ def exploding_gradients(run: Run) -> Finding | None:
         cause += " The inputs are not standardized."
     numbers = {"largest gradient norm": largest, "at the first step": first}
     return Finding(
-        "exploding_gradients", "severe", numbers, cause, remedy, (), _epochs(run)
+        "exploding_gradients", "severe", numbers, cause, remedy, (), run.span
     )
 
 
@@ -107,13 +107,13 @@ def dead_units(run: Run) -> Finding | None:
         return None
     return Finding(
         "dead_units",
-        _severity(shares.max() > 0.8),
+        "severe" if shares.max() > 0.8 else "mild",
         {f"dead in layer {layer}": float(shares[layer]) for layer in layers},
         "Most relu units of a layer are 0 for every row, and so is their derivative: "
         "they learn no more. Steps that are too long bring it about.",
         {"activation": "leaky_relu", "weight_init": "auto", **shorter_steps(run)},
         tuple(layers.tolist()),
-        _epochs(run),
+        run.span,
     )
 
 
@@ -131,7 +131,7 @@ def saturation(run: Run) -> Finding | None:
         remedy = {"activation": "relu", "weight_init": "auto", **shorter_steps(run)}
     return Finding(
         "saturation",
-        _severity(shares.max() > 0.7),
+        "severe" if shares.max() > 0.7 else "mild",
         {f"saturated in layer {layer}": float(shares[layer]) for layer in layers},
         "Most outputs lie near the limits of the activation, where its derivative is "
         "almost 0: "
@@ -142,13 +142,13 @@ def saturation(run: Run) -> Finding | None:
         ),
         remedy,
         tuple(layers.tolist()),
-        _epochs(run),
+        run.span,
     )
 
 
 def symmetric_initialization(run: Run) -> Finding | None:
     """Look for layers whose units are all the same."""
-    layers = run.alike_layers()
+    layers = run.alike_layers
     if not layers:
         return None
     return Finding(
@@ -159,7 +159,7 @@ def symmetric_initialization(run: Run) -> Finding | None:
         "alike: the layer is one unit wide. Initial weights must differ.",
         {"weight_init": "auto"},
         layers,
-        _epochs(run),
+        run.span,
     )
 
 
@@ -215,7 +215,7 @@ def heavy_clipping(run: Run) -> Finding | None:
         "meant for the few gradients that are far longer than the others.",
         {"clip_norm": float(f"{4 * median:.2g}"), "clip_value": None},
         (),
-        _epochs(run),
+        run.span,
     )
 
 
@@ -268,23 +268,3 @@ def shorter_steps(run: Run) -> dict[str, float]:
     rate = run.facts.get("learning_rate")
     usual = OPTIMIZERS[str(run.parameters["optimizer"])].learning_rate
     return {"learning_rate": usual} if rate is not None and rate > _FAR * usual else {}
-
-
-def _of_kind(run: Run, attribute: str) -> list[str]:
-    return [
-        name
-        for name in run.architecture.activations
-        if getattr(ACTIVATIONS[name], attribute)
-    ]
-
-
-def _activation_names(run: Run) -> str:
-    return ", ".join(dict.fromkeys(run.architecture.activations))
-
-
-def _severity(is_severe: bool) -> Severity:
-    return "severe" if is_severe else "mild"
-
-
-def _epochs(run: Run) -> tuple[int, int] | None:
-    return (1, run.n_epochs) if run.n_epochs else None

@@ -52,8 +52,7 @@ class Monitor:
         self.n_steps = np.count_nonzero(rows_of_step, axis=0)
         self._last = set((self.n_steps - 1).tolist())
         self._rows = np.minimum(rows_of_step, N_ROWS)
-        # Weights begin a layer, and the next one ends it.
-        self._starts = [segment.start for segment in layout.of_kind("weight")]
+        self._starts = layer_starts(layout)
         self._n_trained = layout.n_trained
         self._readers = layer_readers(
             [kind.architecture.activations for kind in job.member_kinds]
@@ -132,11 +131,7 @@ class Monitor:
             self._norms[wanted] += norm[wanted]
 
     def _sums_of_squares(self, values: Tensor) -> np.ndarray:
-        """Return the sum of the squares of each layer's numbers, (members, layers)."""
-        with np.errstate(over="ignore", invalid="ignore"):  # as torch, of divergence
-            squares = np.square(_array(values)[:, : self._n_trained])
-            sums: np.ndarray = np.add.reduceat(squares, self._starts, axis=1)
-        return sums
+        return layer_squares(_array(values)[:, : self._n_trained], self._starts)
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return the epoch's columns of history.
@@ -157,6 +152,31 @@ class Monitor:
             is_missed = self.n_steps > self._n_read
             self._sum[is_missed] = self._norms[is_missed] = np.nan
         return {"gradient_norm": self._norms, LAYERS: self._sum}
+
+
+def layer_starts(layout: Layout) -> list[int]:
+    """Return the column in which each layer begins: with its weights."""
+    return [segment.start for segment in layout.of_kind("weight")]
+
+
+def layer_squares(values: np.ndarray, starts: list[int]) -> np.ndarray:
+    """Sum the squares of the numbers of each layer.
+
+    Parameters
+    ----------
+    values : ndarray of shape (members, trained columns)
+        Weights or gradients.
+    starts : list of int
+        From `layer_starts`; the next layer ends a layer.
+
+    Returns
+    -------
+    ndarray of shape (members, layers)
+        The sums.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # as torch, of divergence
+        sums: np.ndarray = np.add.reduceat(np.square(values), starts, axis=1)
+    return sums
 
 
 class _Reader:

@@ -1,7 +1,7 @@
 """Findings about steps, length, fit and rows of a run.
 
 Each function looks for one thing in a run, and returns a finding or None. Thresholds
-were chosen on the development tables of ``benchmarks/diagnosis``.
+come from theory; some were corrected on development runs of ``benchmarks/diagnosis``.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def learning_rate_too_high(run: Run) -> Finding | None:
         "loss jumps from epoch to epoch.",
         _rounded({"learning_rate": _rate(run) / 10}),
         (),
-        (1, run.n_epochs),
+        run.span,
     )
 
 
@@ -123,7 +123,7 @@ def learning_rate_too_low(run: Run) -> Finding | None:
         "evenly, and would do so for many more epochs.",
         _rounded({"learning_rate": _rate(run) * 10}),
         (),
-        (1, run.n_epochs),
+        run.span,
     )
 
 
@@ -154,7 +154,7 @@ def underfitting(run: Run) -> Finding | None:
     """Look for a training loss that has settled near that of a constant."""
     if run.n_epochs < _FEW_EPOCHS or run.n_diverged:
         return None
-    if run.alike_layers() or any(cause(run) for cause in _STANDSTILLS):
+    if run.alike_layers or any(cause(run) for cause in _STANDSTILLS):
         return None
     progress = _progress(run)
     if not progress < LEARNED:
@@ -181,7 +181,7 @@ def underfitting(run: Run) -> Finding | None:
         "dropout. Or the columns say nothing of the target.",
         remedy,
         (),
-        (1, run.n_epochs),
+        run.span,
     )
 
 
@@ -227,7 +227,7 @@ def _memorized(run: Run) -> Finding | None:
         "no row was held out to tell whether other rows fare as well.",
         {"early_stopping": True},
         (),
-        (1, run.n_epochs),
+        run.span,
     )
 
 
@@ -244,7 +244,7 @@ def noisy_validation(run: Run) -> Finding | None:
         f"A loss on {n_valid} rows says little of which epoch is best.",
         {"validation_fraction": 0.25},
         (),
-        (1, run.n_epochs),
+        run.span,
     )
 
 
@@ -263,7 +263,7 @@ def network_too_large(run: Run) -> Finding | None:
         "There are many times more weights than rows, and the network overfits.",
         {"hidden_layer_sizes": None, "n_units": 8, "n_layers": min(2, len(run.layers))},
         run.layers,
-        (1, run.n_epochs),
+        run.span,
     )
 
 
@@ -289,7 +289,7 @@ def unscaled_inputs(run: Run) -> Finding | None:
         "suits all of their weights.",
         {"scale_inputs": True},
         (0,),
-        (1, run.n_epochs) if run.n_epochs else None,
+        run.span,
     )
 
 
@@ -308,7 +308,7 @@ def imbalanced_classes(run: Run) -> Finding | None:
         "A class is so rare that answering with the others costs hardly any loss.",
         {"class_weight": "balanced"},
         (),
-        (1, run.n_epochs) if run.n_epochs else None,
+        run.span,
         "balanced_accuracy",
     )
 

@@ -83,7 +83,6 @@ def healthy(shape=SHAPE, **changes):
         first,
         rng.normal(size=(1, Layout.of(shape).n_columns)),
         n_epochs=EPOCHS,
-        best_epoch=EPOCHS,
     )
     return replace(run, **changes)
 
