@@ -43,7 +43,24 @@ class _RidgeDisplay:
             zero_share=[histogram.zero_share for histogram in histograms],
         )
 
-    def _draw(self, ax: Axes | None) -> Self:
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw the histograms, layer 0 at the bottom.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Where to draw; None: a new figure.
+
+        Returns
+        -------
+        ActivationHistogramDisplay or WeightDistributionDisplay
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
         ax = new_axes() if ax is None else ax
         self.ax_, self.figure_ = ax, ax.figure
         n_layers = len(self.counts)
@@ -166,26 +183,6 @@ class ActivationHistogramDisplay(_RidgeDisplay):
         """
         return cls._of(activation_histograms(estimator, X, bins=bins)).plot(ax)
 
-    def plot(self, ax: Axes | None = None) -> Self:
-        """Draw the histograms, layer 0 at the bottom.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes or None, default=None
-            Where to draw; None: a new figure.
-
-        Returns
-        -------
-        ActivationHistogramDisplay
-            The display itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        return self._draw(ax)
-
 
 class WeightDistributionDisplay(_RidgeDisplay):
     """Histograms of each layer's weights, one above the other.
@@ -260,23 +257,3 @@ class WeightDistributionDisplay(_RidgeDisplay):
             If the estimator is none of these.
         """
         return cls._of(weight_histograms(estimator, bins=bins)).plot(ax)
-
-    def plot(self, ax: Axes | None = None) -> Self:
-        """Draw the histograms, layer 0 at the bottom.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes or None, default=None
-            Where to draw; None: a new figure.
-
-        Returns
-        -------
-        WeightDistributionDisplay
-            The display itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        return self._draw(ax)

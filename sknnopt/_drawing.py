@@ -109,6 +109,32 @@ def line_styles(ax: Any, n_lines: int) -> list[dict[str, Any]]:
     ]
 
 
+def label_epochs(ax: Any) -> None:
+    """Let the x-axis show epochs, in whole numbers.
+
+    Parameters
+    ----------
+    ax : Axes
+        Axes that show epochs along x.
+    """
+    ax.set_xlabel("Epoch")
+    ax.locator_params(axis="x", integer=True)
+
+
+def hide_high_curves(ax: Any, losses: Sequence[Any]) -> None:
+    """Leave curves that end far above the others out of view.
+
+    Parameters
+    ----------
+    ax : Axes
+        What shows the curves.
+    losses : sequence of array-like
+        The values of each.
+    """
+    ranges = np.array([[np.min(loss), np.max(loss)] for loss in losses])
+    hide_outliers(ax, [loss[-1] for loss in losses], ranges, below=False)
+
+
 def hide_outliers(
     ax: Any, values: Any, extents: Any = None, *, below: bool = True, along: str = "y"
 ) -> None:

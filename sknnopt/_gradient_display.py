@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from sknnopt._drawing import GRAY, layer_ticks, new_axes
+from sknnopt._drawing import GRAY, label_epochs, layer_ticks, new_axes
 from sknnopt._fitted import network_of
 from sknnopt._history_curves import gradient_flow
 
@@ -192,8 +192,7 @@ class GradientFlowDisplay:
                 self.mesh_, ax=ax, label="Gradient norm", pad=0.02
             )
             self.colorbar_.ax.tick_params(labelsize="small")
-        ax.set_xlabel("Epoch")
-        ax.locator_params(axis="x", integer=True)
+        label_epochs(ax)
         layer_ticks(ax, n_layers, head=True)
         return self
 

@@ -10,6 +10,8 @@ import pandas as pd
 
 #: The losses of a history, what is meant first.
 LOSSES = {"valid": "valid_loss", "train": "train_loss"}
+#: What pictures call them.
+LOSS_NAMES = {"valid": "Validation loss", "train": "Training loss"}
 
 
 def history_frame(history: Any) -> pd.DataFrame:

@@ -12,10 +12,13 @@ from sknnopt._drawing import (
     GRAY,
     VERMILION,
     blue_on,
+    hide_high_curves,
     hide_outliers,
+    label_epochs,
     legend_above,
     new_axes,
 )
+from sknnopt._history_curves import LOSS_NAMES
 from sknnopt._search_curves import best_so_far, fit_seconds, learning_curves
 
 if TYPE_CHECKING:
@@ -285,12 +288,11 @@ class SearchCurvesDisplay:
         trials = read_trials(search)
         curves = learning_curves(search, trials, loss)
         best = trials.best if trials.best is not None else trials.order()[0]
-        kind = {"valid": "Validation loss", "train": "Training loss"}
         display = cls(
             curves,
             trials.numbers[best],
             pruned=np.flatnonzero(trials.pruned).tolist(),
-            loss_name=kind[curves.attrs["loss"]],
+            loss_name=LOSS_NAMES[curves.attrs["loss"]],
         )
         return display.plot(ax)
 
@@ -335,12 +337,9 @@ class SearchCurvesDisplay:
             linewidth=2,
             label=f"best, no. {self.best}",
         )
-        ax.set_xlabel("Epoch")
+        label_epochs(ax)
         ax.set_ylabel(self.loss_name)
-        ax.locator_params(axis="x", integer=True)
-        losses = [path[:, 1] for path in paths.values()]
-        ranges = np.array([[loss.min(), loss.max()] for loss in losses])
-        hide_outliers(ax, [loss[-1] for loss in losses], ranges, below=False)
+        hide_high_curves(ax, [path[:, 1] for path in paths.values()])
         legend_above(ax)
         return self
 

@@ -11,13 +11,14 @@ from sklearn.base import is_classifier
 from sknnopt._drawing import (
     VERMILION,
     blue_on,
-    hide_outliers,
+    hide_high_curves,
+    label_epochs,
     legend_above,
     line_styles,
     new_axes,
 )
 from sknnopt._fitted import history_of, network_of
-from sknnopt._history_curves import fit_curves, member_band
+from sknnopt._history_curves import LOSS_NAMES, fit_curves, member_band
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _CURVES = {"train": "training", "valid": "validation"}
 _METRICS = ("loss", "score")
-_LOSS_NAMES = {"valid": "Validation loss", "train": "Training loss"}
 
 
 class TrainingHistoryDisplay:
@@ -208,9 +208,8 @@ class TrainingHistoryDisplay:
         for part in parts:
             draw(f"{part}_{metric}", _CURVES[part], colors[part])
         self._mark_best(f"{parts[-1]}_{metric}", colors[parts[-1]])
-        ax.set_xlabel("Epoch")
+        label_epochs(ax)
         ax.set_ylabel("Loss" if metric == "loss" else self.score_name)
-        ax.locator_params(axis="x", integer=True)
         legend_above(ax)
         return self
 
@@ -365,7 +364,7 @@ class FitComparisonDisplay:
         """
         histories = {name: history_of(fit) for name, fit in fits.items()}
         curves, kind = fit_curves(histories, loss)
-        return cls(curves, loss_name=_LOSS_NAMES[kind]).plot(ax)
+        return cls(curves, loss_name=LOSS_NAMES[kind]).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw the curve of each fit, and a point where it is lowest.
@@ -393,12 +392,9 @@ class FitComparisonDisplay:
         styles = line_styles(ax, len(names))
         for name, style in zip(names, styles, strict=True):
             self._draw(name, style)
-        losses = [np.asarray(line.get_ydata()) for line in self.lines_]
-        ranges = np.array([[loss.min(), loss.max()] for loss in losses])
-        hide_outliers(ax, [loss[-1] for loss in losses], ranges, below=False)
-        ax.set_xlabel("Epoch")
+        hide_high_curves(ax, [np.asarray(line.get_ydata()) for line in self.lines_])
+        label_epochs(ax)
         ax.set_ylabel(self.loss_name)
-        ax.locator_params(axis="x", integer=True)
         legend_above(ax)
         return self
 
