@@ -88,9 +88,10 @@ def values(dimension: Any) -> str:
     return f"{dimension.low:g} to {dimension.high:g}{scale}"
 
 
-def write(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def write(rows: Sequence[Sequence[str]], title: str = "") -> Iterator[str]:
     """Write the lines of a ``list-table``, the header first."""
-    yield from (".. list-table::", "   :header-rows: 1", "   :widths: auto", "")
+    directive = f".. list-table:: {title}".rstrip()
+    yield from (directive, "   :header-rows: 1", "   :widths: auto", "")
     for row in rows:
         first, *others = row
         yield f"   * - {first}"

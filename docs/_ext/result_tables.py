@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from docutils.parsers.rst import directives
+from option_tables import write
 from sphinx.util.docutils import SphinxDirective
 
 if TYPE_CHECKING:
@@ -111,16 +112,8 @@ def choose(
 
 def list_table(rows: Sequence[Sequence[str]], source: str) -> Iterator[str]:
     """Write the lines of a ``list-table`` that names its source."""
-    yield from (
-        f".. list-table:: From ``benchmarks/results/{source}``",
-        "   :header-rows: 1",
-        "   :widths: auto",
-        "",
-    )
-    for row in rows:
-        first, *others = row
-        yield f"   * - {first}"
-        yield from (f"     - {kept_together(cell)}" for cell in others)
+    kept = [[first, *map(kept_together, others)] for first, *others in rows]
+    yield from write(kept, f"From ``benchmarks/results/{source}``")
 
 
 class ResultTable(SphinxDirective):
