@@ -135,6 +135,14 @@ def test_wilson_interval_against_scipy(count, total):
     assert (found["low"], found["high"]) == pytest.approx(tuple(expected), abs=1e-9)
 
 
+def test_wilson_interval_by_hand():
+    """Of 8 of 10 it is (1 + z² / 10)⁻¹ (0.8 + z² / 20 ± z √(0.016 + z² / 400))."""
+    z, found = 1.959963984540054, wilson(8, 10)
+    half = z * np.sqrt(0.016 + z**2 / 400)
+    expected = [(0.8 + z**2 / 20 + sign * half) / (1 + z**2 / 10) for sign in (-1, 1)]
+    assert [found["low"], found["high"]] == pytest.approx(expected, rel=1e-9)
+
+
 def test_scores_count_by_hand():
     """Of three runs: one found, one missed and wrongly accused, one healthy accused."""
     runs = [

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
+from benchmarks._statistics import LEVEL
 from benchmarks.diagnosis._criteria import LABELS
 from benchmarks.diagnosis._faults import FAULTS, HEALTHY
 from benchmarks.diagnosis._labelling import is_kept, stored
 
-#: Of the normal distribution, for intervals of 95 %.
-_Z = 1.959963984540054
 SEVERE = "severe"
 
 
@@ -39,11 +39,12 @@ def wilson(count: int, total: int) -> dict[str, float]:
     """
     if not total:
         return {"value": float("nan"), "low": 0.0, "high": 1.0}
-    share, squared = count / total, _Z**2 / total
-    middle = (share + squared / 2) / (1 + squared)
-    half = np.sqrt(share * (1 - share) * squared + squared**2 / 4) / (1 + squared)
-    low, high = float(middle - half), float(middle + half)
-    return {"value": share, "low": max(0.0, low), "high": min(1.0, high)}
+    interval = binomtest(count, total).proportion_ci(LEVEL, "wilson")
+    return {
+        "value": count / total,
+        "low": float(interval.low),
+        "high": float(interval.high),
+    }
 
 
 @dataclass(frozen=True)
