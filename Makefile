@@ -73,7 +73,7 @@ docs: $(READY) ## Build the documentation, warnings are errors
 	@echo "The documentation is in $(DOCS_OUT)/index.html"
 
 links: $(READY) ## Ask whether the pages that the documentation links to are there
-	$(PY) -m sphinx -E -q -b linkcheck docs docs/_build/links
+	$(PY) -m sphinx -E -q -b linkcheck -D plot_gallery=0 docs docs/_build/links
 
 bench: $(READY_BENCH) ## Run the benchmarks against the peers
 	$(PY) -m benchmarks

@@ -66,6 +66,8 @@ class FindingOption(Option):
 
 _DEEP_LEARNING = "Goodfellow, Bengio & Courville 2016, Deep Learning, "
 #: In the order in which findings of the same severity are told: causes first.
+#:
+#: :meta hide-value:
 FINDINGS: dict[str, FindingOption] = {
     "divergence": FindingOption(
         make=training.divergence,
