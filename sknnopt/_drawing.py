@@ -109,6 +109,25 @@ def line_styles(ax: Any, n_lines: int) -> list[dict[str, Any]]:
     ]
 
 
+def show_range(ax: Any, values: Any, *, along: str = "y") -> None:
+    """Let the view end a little beyond values.
+
+    Parameters
+    ----------
+    ax : Axes
+        What shows the values.
+    values : array-like
+        What has to be in view; what is not finite is left out.
+    along : {"x", "y"}, default="y"
+        The axis of the values.
+    """
+    ends = np.asarray(values, dtype=float)
+    ends = ends[np.isfinite(ends)]
+    margin = 0.05 * np.ptp(ends) if len(ends) > 0 else 0.0
+    if margin > 0:
+        ax.set(**{f"{along}lim": (ends.min() - margin, ends.max() + margin)})
+
+
 def hide_outliers(
     ax: Any, values: Any, extents: Any = None, *, below: bool = True, along: str = "y"
 ) -> None:
@@ -138,9 +157,7 @@ def hide_outliers(
     n_hidden = int(np.sum(finite & ~shown))
     if high == low or n_hidden == 0:
         return
-    ends = np.asarray(extents)[shown]
-    margin = 0.05 * np.ptp(ends)
-    ax.set(**{f"{along}lim": (ends.min() - margin, ends.max() + margin)})
+    show_range(ax, np.asarray(extents)[shown], along=along)
     ax.annotate(
         f"{n_hidden} {'below' if below else 'above'}",
         (0, 0 if below else 1),

@@ -15,6 +15,7 @@ from sknnopt._drawing import (
     hide_outliers,
     legend_above,
     new_axes,
+    show_range,
 )
 from sknnopt._search_curves import best_so_far, fit_seconds, learning_curves
 
@@ -297,6 +298,9 @@ class SearchCurvesDisplay:
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw the curve of each candidate, and a cross where one was pruned.
 
+        The view is that of the best curve and of where the others end: some may begin
+        above it.
+
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
@@ -338,11 +342,22 @@ class SearchCurvesDisplay:
         ax.set_xlabel("Epoch")
         ax.set_ylabel(self.loss_name)
         ax.locator_params(axis="x", integer=True)
-        losses = [path[:, 1] for path in paths.values()]
-        ranges = np.array([[loss.min(), loss.max()] for loss in losses])
-        hide_outliers(ax, [loss[-1] for loss in losses], ranges, below=False)
+        self._choose_view(paths)
         legend_above(ax)
         return self
+
+    def _choose_view(self, paths: Mapping[int, np.ndarray]) -> None:
+        """Leave out how high others begin: it would flatten where all of them end."""
+        losses = {number: path[:, 1] for number, path in paths.items()}
+        ranges = [
+            [loss.min(), loss.max() if number == self.best else loss[-1]]
+            if np.isfinite(loss[-1])
+            else [np.nan, np.nan]
+            for number, loss in losses.items()
+        ]
+        show_range(self.ax_, ranges)
+        lasts = [loss[-1] for loss in losses.values()]
+        hide_outliers(self.ax_, lasts, ranges, below=False)
 
     def _path(self, number: Any) -> np.ndarray:
         rows = self.curves["candidate"] == number
