@@ -158,14 +158,16 @@ def hide_outliers(
     if high == low or n_hidden == 0:
         return
     show_range(ax, np.asarray(extents)[shown], along=along)
+    # Below the ticks; inside on the right, where losses that fall leave room.
+    place, offset = ((0, 0), (-4, -18)) if below else ((1, 1), (-4, -3))
     ax.annotate(
         f"{n_hidden} {'below' if below else 'above'}",
-        (0, 0 if below else 1),
-        xytext=(-4, -18 if below else 4),
+        place,
+        xytext=offset,
         xycoords="axes fraction",
         textcoords="offset points",
         ha="right",
-        va="top" if below else "bottom",
+        va="top",
         fontsize="small",
         color=GRAY,
     )
