@@ -135,6 +135,25 @@ def hide_high_curves(ax: Any, losses: Sequence[Any]) -> None:
     hide_outliers(ax, [loss[-1] for loss in losses], ranges, below=False)
 
 
+def show_range(ax: Any, values: Any, *, along: str = "y") -> None:
+    """Let the view end a little beyond values.
+
+    Parameters
+    ----------
+    ax : Axes
+        What shows the values.
+    values : array-like
+        What has to be in view; what is not finite is left out.
+    along : {"x", "y"}, default="y"
+        The axis of the values.
+    """
+    ends = np.asarray(values, dtype=float)
+    ends = ends[np.isfinite(ends)]
+    margin = 0.05 * np.ptp(ends) if len(ends) > 0 else 0.0
+    if margin > 0:
+        ax.set(**{f"{along}lim": (ends.min() - margin, ends.max() + margin)})
+
+
 def hide_outliers(
     ax: Any, values: Any, extents: Any = None, *, below: bool = True, along: str = "y"
 ) -> None:
@@ -164,17 +183,17 @@ def hide_outliers(
     n_hidden = int(np.sum(finite & ~shown))
     if high == low or n_hidden == 0:
         return
-    ends = np.asarray(extents)[shown]
-    margin = 0.05 * np.ptp(ends)
-    ax.set(**{f"{along}lim": (ends.min() - margin, ends.max() + margin)})
+    show_range(ax, np.asarray(extents)[shown], along=along)
+    # Below the ticks; inside on the right, where losses that fall leave room.
+    place, offset = ((0, 0), (-4, -18)) if below else ((1, 1), (-4, -3))
     ax.annotate(
         f"{n_hidden} {'below' if below else 'above'}",
-        (0, 0 if below else 1),
-        xytext=(-4, -18 if below else 4),
+        place,
+        xytext=offset,
         xycoords="axes fraction",
         textcoords="offset points",
         ha="right",
-        va="top" if below else "bottom",
+        va="top",
         fontsize="small",
         color=GRAY,
     )

@@ -12,11 +12,11 @@ from sknnopt._drawing import (
     GRAY,
     VERMILION,
     blue_on,
-    hide_high_curves,
     hide_outliers,
     label_epochs,
     legend_above,
     new_axes,
+    show_range,
 )
 from sknnopt._history_curves import LOSS_NAMES
 from sknnopt._search_curves import best_so_far, fit_seconds, learning_curves
@@ -299,6 +299,9 @@ class SearchCurvesDisplay:
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw the curve of each candidate, and a cross where one was pruned.
 
+        The view is that of the best curve and of where the others end: some may begin
+        above it.
+
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
@@ -339,9 +342,22 @@ class SearchCurvesDisplay:
         )
         label_epochs(ax)
         ax.set_ylabel(self.loss_name)
-        hide_high_curves(ax, [path[:, 1] for path in paths.values()])
+        self._choose_view(paths)
         legend_above(ax)
         return self
+
+    def _choose_view(self, paths: Mapping[int, np.ndarray]) -> None:
+        """Leave out how high others begin: it would flatten where all of them end."""
+        losses = {number: path[:, 1] for number, path in paths.items()}
+        ranges = [
+            [loss.min(), loss.max() if number == self.best else loss[-1]]
+            if np.isfinite(loss[-1])
+            else [np.nan, np.nan]
+            for number, loss in losses.items()
+        ]
+        show_range(self.ax_, ranges)
+        lasts = [loss[-1] for loss in losses.values()]
+        hide_outliers(self.ax_, lasts, ranges, below=False)
 
     def _path(self, number: Any) -> np.ndarray:
         rows = self.curves["candidate"] == number

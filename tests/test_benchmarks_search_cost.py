@@ -66,7 +66,7 @@ def quick(tmp_path_factory):
 
 def _brief(variant):
     """Return a variant that soon fits its model, and looks at few points with it."""
-    kwargs = {"n_initial_points": 3, "acq_optimizer_kwargs": {"n_points": 200}}
+    kwargs = {"n_initial_points": 2, "acq_optimizer_kwargs": {"n_points": 200}}
     return replace(
         variant,
         kwargs={**variant.kwargs, **kwargs},
@@ -86,13 +86,13 @@ def test_optimizer_is_used_as_in_the_search(name, monkeypatch):
         asked.append(point)
         return function(point)
 
-    steps = search_cost.search(variant, 5, seed=3)
+    steps = search_cost.search(variant, 3, seed=3)
     monkeypatch.undo()
     space = dict(zip(NAMES, search_cost.space(), strict=True))
     bayes = BayesSearchCV(
         Point(),
         space,
-        n_iter=5,
+        n_iter=3,
         n_points=variant.n_points,
         optimizer_kwargs=dict(variant.kwargs),
         scoring=score,
@@ -102,8 +102,8 @@ def test_optimizer_is_used_as_in_the_search(name, monkeypatch):
     ).fit(np.zeros((4, 1)), [0, 1, 0, 1])
     assert bayes.cv_results_["params"] == [point_asdict(space, x) for x in asked]
     assert steps.best[-1] == bayes.optimizer_results_[0].fun
-    assert steps.count[-1] == 5
-    assert len(steps.count) == -(-5 // variant.n_points)
+    assert steps.count[-1] == 3
+    assert len(steps.count) == -(-3 // variant.n_points)
 
 
 def test_objective_has_its_minimum_inside_of_the_space():

@@ -135,7 +135,7 @@ def test_widths(width, normalization, dtype):
     kind = _kind(
         hidden=(width, width), normalization=normalization, dtype=np.dtype(dtype)
     )
-    _assert_independent(_different(kind, max_epochs=4))
+    _assert_independent(_different(kind, max_epochs=2))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -144,7 +144,7 @@ def test_widths(width, normalization, dtype):
 def test_ends(n_inputs, n_outputs, dtype):
     """Whatever the numbers of inputs and outputs, members train as alone."""
     kind = _kind(n_inputs=n_inputs, n_outputs=n_outputs, dtype=np.dtype(dtype))
-    _assert_independent(_different(kind, max_epochs=3))
+    _assert_independent(_different(kind, max_epochs=2))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -168,7 +168,7 @@ def test_batch_sizes(batch_size, normalization, dtype):
         n_outputs=1,
     )
     sizes = (26, 25, 32, 30, 31)
-    job = _different(kind, sizes, max_epochs=3)
+    job = _different(kind, sizes, max_epochs=2)
     whole = padded_rows(rows_at_once(job))
     alone = [job.take(np.array([member])) for member in range(5)]
     assert {padded_rows(rows_at_once(part)) for part in alone} == {whole}

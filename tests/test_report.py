@@ -414,6 +414,22 @@ def test_best_scores_are_strong() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("predicted", "text"),
+    [
+        (["oak", "oak", "elm", "elm"], r"All 4 of them .* an accuracy of 0\.473 "),
+        (["elm", "elm", "oak", "oak"], r"None of the 4 .* an accuracy of 0\.527 "),
+    ],
+)
+def test_all_or_none_is_not_certain(predicted: list[str], text: str) -> None:
+    """Where no row differs, the accuracy is told at which that has probability 5 %.
+
+    Four right ones have it at 0.473, as 0.473 ** 4 = 0.05.
+    """
+    page = report_html(result(predicted=np.array(predicted)))
+    assert re.search(text, text_of(page))
+
+
 def test_confusion_matrix_counts_rows() -> None:
     """Rows are the true classes, columns the predicted ones."""
     assert result().confusion.tolist() == [[2, 0], [1, 1]]

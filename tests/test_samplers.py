@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import sys
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+import skopt
 from scipy import stats
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from skopt import Optimizer
@@ -42,6 +44,14 @@ def score_of(params: dict[str, Any]) -> float:
     return math.sin(sum(map(ord, repr(sorted(params.items())))))
 
 
+@pytest.fixture
+def quick_bayes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the optimizer look for the best point of its model at few points."""
+    few = {"n_points": 100, "n_restarts_optimizer": 1}
+    made = functools.partial(Optimizer, acq_optimizer_kwargs=few)
+    monkeypatch.setattr(skopt, "Optimizer", made)
+
+
 def run(name: str, subject: Any, rounds: list[int], **kwargs: Any) -> list[Proposal]:
     """Return what a sampler proposes in rounds, each candidate scored."""
     sampler = SAMPLERS[name](subject, n_iter=sum(rounds), random_state=0, **kwargs)
@@ -54,6 +64,7 @@ def run(name: str, subject: Any, rounds: list[int], **kwargs: Any) -> list[Propo
     return proposals
 
 
+@pytest.mark.usefixtures("quick_bayes")
 @pytest.mark.parametrize("subject", list(SPACES))
 @pytest.mark.parametrize("name", list(SAMPLERS))
 def test_candidates_lie_in_the_space(name: str, subject: str) -> None:
@@ -71,6 +82,7 @@ def test_candidates_lie_in_the_space(name: str, subject: str) -> None:
         )
 
 
+@pytest.mark.usefixtures("quick_bayes")
 @pytest.mark.parametrize("subject", ["mixed", "subspaces"])
 @pytest.mark.parametrize("name", list(SAMPLERS))
 def test_same_seed_same_candidates(name: str, subject: str) -> None:
@@ -310,6 +322,7 @@ def test_small_spaces_are_exhausted(name: str, subject: Any) -> None:
     assert all(params in drawn for params in grid)
 
 
+@pytest.mark.usefixtures("quick_bayes")
 @pytest.mark.parametrize("name", ["tpe", "bayes"])
 @pytest.mark.parametrize("subject", list(SPACES))
 def test_asking_again_before_telling(name: str, subject: str) -> None:
@@ -331,6 +344,7 @@ def test_random_goes_on_where_it_was(subject: str) -> None:
     assert again.ask(10) == [p for p in whole if p.number not in {0, 1, 2, 5}]
 
 
+@pytest.mark.usefixtures("quick_bayes")
 @pytest.mark.parametrize("subject", list(SPACES))
 @pytest.mark.parametrize("name", ["tpe", "bayes"])
 def test_models_go_on_where_they_were(name: str, subject: str) -> None:

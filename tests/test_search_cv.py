@@ -319,6 +319,7 @@ def test_divergence_is_counted(table):
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
+@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
 def test_failing_candidates(table):
     """A candidate that raises gets the error score; alone it fails, and is said."""
     space = {"n_units": [2, -1]}

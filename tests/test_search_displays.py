@@ -299,6 +299,21 @@ def test_search_without_curves_is_refused(
         SearchCurvesDisplay.from_search(with_curves()[0], loss="test")
 
 
+@pytest.mark.parametrize("last", [0.0, np.inf])
+def test_high_beginnings_are_out_of_view(last: float) -> None:
+    """The view is that of the best curve, and of where the others end, if they do."""
+    search, curves = with_curves()
+    high = (curves["epoch"] == 1) & (curves["candidate"] != search.best_index_)
+    loss = curves["valid_loss"] + np.where(high, 1e3, 0.0)
+    loss[curves["candidate"] == 1] += [1e3, 1e3, last] * 4
+    search.curves_ = curves.assign(valid_loss=loss)
+    display = SearchCurvesDisplay.from_search(search)
+    lasts = search.curves_.query("epoch == 3").groupby("candidate")["valid_loss"]
+    shown = [*display.best_.get_ydata(), *lasts.mean().loc[np.isfinite]]
+    low, high = display.ax_.get_ylim()
+    assert low < min(shown) < max(shown) < high < 2
+
+
 def test_diverged_curve_is_out_of_view() -> None:
     """A curve that ends far above all others does not flatten them."""
     search, curves = with_curves(8)

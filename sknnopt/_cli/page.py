@@ -31,11 +31,12 @@ body {
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .5rem; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
-p { margin: .4rem 0; max-width: 46rem; }
+p { margin: .4rem 0; max-width: 46rem; text-wrap: pretty; }
 .lead { font-size: 1.05rem; }
 .note, figcaption, footer { color: var(--soft); font-size: .9rem; }
 .findings ul { margin: .4rem 0; max-width: 46rem; padding-left: 1.2rem; }
 .findings li { margin: .5rem 0; overflow-wrap: anywhere; }
+.findings code { font-size: .9rem; }
 .findings small { color: var(--soft); }
 .columns { display: grid; gap: 0 2.5rem; grid-template-columns: 1fr; }
 @media (min-width: 46rem) { .columns { grid-template-columns: 1fr 1fr; } }
@@ -78,13 +79,13 @@ tbody tr + tr > * { border-top: 1px solid var(--rule); }
 .sortable .pruned > * { color: var(--soft); }
 @media print { .tall { max-height: none; } }
 .matrix td {
-  min-width: 4.5rem; text-align: center;
+  min-width: 4rem; text-align: center;
   background: color-mix(in srgb, var(--blue) calc(var(--share) * 45%), transparent);
 }
-.matrix thead th { text-align: center; }
+.matrix td, .matrix thead th + th { padding-inline: .4rem; text-align: center; }
 .matrix small { display: block; color: inherit; }
 dl {
-  display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.25rem;
+  display: grid; grid-template-columns: fit-content(8rem) 1fr; gap: .2rem 1.25rem;
   margin: .5rem 0;
 }
 dt { color: var(--soft); }

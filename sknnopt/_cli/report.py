@@ -135,12 +135,28 @@ def _scores_note(result: TuneResult) -> str:
         f"folds. The tuned model was chosen by its {result.measure} on these folds, "
         "which flatters it there; the rows held out took no part in the choice."
     )
-    if result.labels:
-        note += (
-            f" With {result.data.n_test} of them, an accuracy is uncertain by about "
-            f"±{result.accuracy_error:.3f} (one standard error)."
+    return f"{note} {_uncertainty(result)}" if result.labels else note
+
+
+def _uncertainty(result: TuneResult) -> str:
+    """Tell how far the accuracy on the held-out rows may be off."""
+    n_rows, error = len(result.truth), result.accuracy_error
+    if error > 0:
+        return (
+            f"With {n_rows} of them, an accuracy is uncertain by about ±{error:.3f} "
+            "(one standard error)."
         )
-    return note
+    # Clopper and Pearson's one-sided limit, which is simple where all rows are alike.
+    limit = 0.05 ** (1 / n_rows)
+    if (result.truth == result.predicted).all():
+        return (
+            f"All {n_rows} of them were predicted right, which a model with an "
+            f"accuracy of {limit:.3f} does one time in 20."
+        )
+    return (
+        f"None of the {n_rows} was predicted right, which a model with an accuracy of "
+        f"{1 - limit:.3f} does one time in 20."
+    )
 
 
 def _best_note(result: TuneResult) -> str:
@@ -189,7 +205,9 @@ def _data_facts(data: DataSummary) -> dict[str, str]:
 def _class_counts(classes: Mapping[str, int]) -> str:
     n_rows = sum(classes.values())
     counts = [
-        f"{label}: {count} ({count / n_rows:.0%})" for label, count in classes.items()
+        # With spaces that break no line.
+        f"{label}:\N{NO-BREAK SPACE}{count}\N{NO-BREAK SPACE}({count / n_rows:.0%})"
+        for label, count in classes.items()
     ]
     more = len(counts) - _MOST_LISTED_CLASSES
     return ", ".join(counts[:_MOST_LISTED_CLASSES]) + (
