@@ -10,19 +10,18 @@ from benchmarks._settings import Settings
 from benchmarks.diagnosis import _labelling, _remedies
 from benchmarks.diagnosis import _run as _run_module
 from benchmarks.diagnosis._case import is_worse
-from benchmarks.diagnosis._criteria import (
-    LABELS,
+from benchmarks.diagnosis._criteria import LABELS
+from benchmarks.diagnosis._faults import FAULTS, HEALTHY, PARTS, designs
+from benchmarks.diagnosis._gradient_criteria import (
     are_identical,
-    balanced_accuracy,
     dead_share,
     gradient_ratio,
-    is_less_balanced,
     variance_growth,
 )
-from benchmarks.diagnosis._faults import FAULTS, HEALTHY, PARTS, designs
 from benchmarks.diagnosis._labelling import is_kept, labelled
 from benchmarks.diagnosis._remedies import extra_epochs, first_remedy, is_improved
 from benchmarks.diagnosis._scoring import Judged, scores, wilson
+from benchmarks.diagnosis._table_criteria import balanced_accuracy, is_less_balanced
 from benchmarks.diagnosis._tables import Sample, rows_of
 from benchmarks.diagnosis._training import Run, Spec
 from sknnopt.diagnostics import FINDINGS

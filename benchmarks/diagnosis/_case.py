@@ -11,6 +11,10 @@ import numpy as np
 
 from benchmarks.diagnosis._training import Outcome, Run, Spec, constant_loss
 
+Numbers = dict[str, Any]
+#: Whether a label holds, and the numbers behind it.
+Verdict = tuple[bool, Numbers]
+NO: Verdict = (False, {})
 #: Standard errors above which a difference is no noise.
 N_ERRORS = 2.0
 #: Share of the constant response's loss below which a difference is of no consequence.

@@ -23,7 +23,15 @@ from benchmarks.diagnosis._training import fitted
 
 _HERE = Path(__file__).parent
 #: What labels depend on, besides the packages' versions.
-_SOURCES = ("_case.py", "_criteria.py", "_tables.py", "_training.py")
+_SOURCES = (
+    "_case.py",
+    "_course_criteria.py",
+    "_criteria.py",
+    "_gradient_criteria.py",
+    "_table_criteria.py",
+    "_tables.py",
+    "_training.py",
+)
 #: Runs of each fault in a smoke test.
 _N_QUICK = 1
 

@@ -17,10 +17,10 @@ from benchmarks.diagnosis._criteria import (
     BALANCED_ACCURACY,
     LABELS,
     TRAIN_LOSS,
-    balanced_accuracy,
 )
 from benchmarks.diagnosis._faults import FAULTS, HEALTHY, designs
 from benchmarks.diagnosis._labelling import finding_versions, of_fault
+from benchmarks.diagnosis._table_criteria import balanced_accuracy
 from benchmarks.diagnosis._tables import rows_of
 from benchmarks.diagnosis._training import Spec
 
