@@ -95,6 +95,55 @@ class Run:
         return found
 
     @cached_property
+    def constant_loss(self) -> float:
+        """Loss of the best constant response; the first one's, if that is unknown."""
+        level = self.facts.get("constant_loss")
+        if level is not None:
+            return float(level)
+        known = self.known("train_loss")
+        return float(known[0]) if len(known) else 1.0
+
+    def known(self, name: str) -> np.ndarray:
+        """Return the numbers of a column that are finite."""
+        values = self.column(name)
+        return values[np.isfinite(values)]
+
+    @cached_property
+    def step(self) -> float:
+        """Typical length of an update by that of the weights, in the second half."""
+        late = self.of_layers("update_ratio")[self.n_epochs // 2 :]
+        known = late[np.isfinite(late) & (late > 0)]
+        return float(np.exp(np.log(known).mean())) if len(known) else np.nan
+
+    @cached_property
+    def roughness(self) -> float:
+        """Mean change of the training loss between epochs, by its level, likewise."""
+        losses = self.column("train_loss")[self.n_epochs // 2 :]
+        if len(losses) < 2:
+            return np.nan
+        return float(np.abs(np.diff(losses)).mean() / losses.mean())
+
+    @cached_property
+    def progress(self) -> float:
+        """Share of the constant response's loss that training took off."""
+        known = self.known("train_loss")
+        return float(1 - known.min() / self.constant_loss) if len(known) else np.nan
+
+    @cached_property
+    def gain_at_end(self) -> float:
+        """What the last quarter of epochs gained, by the constant response's loss.
+
+        Of the networks that were there to the end, and of the validation loss where
+        there is one: a falling training loss alone is no reason to go on.
+        """
+        losses = self.column("lasting_loss")
+        quarter = max(1, self.n_epochs // 4)
+        before, after = losses[-2 * quarter : -quarter], losses[-quarter:]
+        if not len(before):
+            before = losses[:1]
+        return float((before.mean() - after.mean()) / self.constant_loss)
+
+    @cached_property
     def layer_sizes(self) -> np.ndarray:
         """Numbers of each layer that are trained."""
         sizes = np.zeros(len(self.layers) + 1)
@@ -181,13 +230,20 @@ def facts_of(
     """
     kind, settings = job.kind, job.settings
     counts = _class_counts(kind, target)
+    patience = settings.patience[0]
     return {
+        "task": LOSSES[kind.loss].task,
         "n_rows": len(job.rows[0]),
         "n_valid": len(job.held_out[0]) if job.held_out else 0,
         "is_given_valid": is_given_valid,
         "restores_best": kind.restore_best,
         "learning_rate": float(settings.learning_rate[0]),
         "max_epochs": int(settings.max_epochs[0]),
+        "patience": int(patience) if np.isfinite(patience) else None,
+        "tol": float(settings.tol[0]),
+        "dropout": settings.dropout[0].tolist(),
+        "penalty": float(max(settings.l1[0].max(), settings.l2[0].max())),
+        "weight_decay": float(settings.weight_decay[0]),
         "class_counts": counts,
         "constant_loss": _constant_loss(job, target, counts),
         "inputs": None if is_scaled else input_ranges(X),

@@ -218,3 +218,22 @@ def _joined(numbers: Sequence[int]) -> str:
 
 def _short(value: float) -> str:
     return f"{value:.3g}"
+
+
+def rounded(remedy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a remedy with two significant digits.
+
+    Parameters
+    ----------
+    remedy : mapping of str to object
+        Keywords; only floats are rounded.
+
+    Returns
+    -------
+    dict
+        The same keywords.
+    """
+    return {
+        name: float(f"{value:.2g}") if isinstance(value, float) else value
+        for name, value in remedy.items()
+    }

@@ -19,8 +19,8 @@ VANISHED = 0.01
 _DEEP = 3
 #: Times the gradient norm that a network with well-drawn weights begins with.
 EXPLODED = 100.0
-#: Norm of such a first gradient: of a mean loss with outputs near their start.
-_USUAL_NORM = 1.0
+#: Norm of such a first gradient, by task: of a mean loss over a batch.
+_USUAL_NORMS = {"classification": 2.0, "regression": 10.0}
 #: Share of a layer's units, or of its outputs.
 MOST = 0.5
 #: Times that the variance of outputs may shrink or grow across the hidden layers.
@@ -28,7 +28,7 @@ VARIANCE = 100.0
 #: Share of outputs that saturate where what comes in has a variance of about 100.
 _SWAMPED = 0.83
 #: Times the rule's own learning rate.
-_FAR = 9.0
+_FAR = 12.0
 #: Share of steps that clipping may change.
 CLIPPED = 0.5
 #: Share of a run's epochs that are its beginning.
@@ -75,22 +75,25 @@ def vanishing_gradients(run: Run) -> Finding | None:
 def exploding_gradients(run: Run) -> Finding | None:
     """Look for gradients far longer than those of well-drawn networks."""
     norms, first = run.column("gradient_norm"), _first_norm(run)
-    known = np.append(norms[np.isfinite(norms)], first if np.isfinite(first) else [])
-    if not len(known):
+    # A gradient that is no number was beyond all bounds before. One long gradient among
+    # short ones is an accident of its batch.
+    is_known = bool(run.n_epochs) and run.parameters.get("monitor") != "off"
+    is_finite = not is_known or bool(np.isfinite(norms).all())
+    typical = float(np.median(norms)) if is_known and is_finite else 0.0
+    largest = float(np.nanmax([first, typical])) if is_finite else np.inf
+    if not largest >= EXPLODED * _usual_norm(run):
         return None
-    largest = float(known.max())
-    # A gradient that is no number was beyond all bounds before.
-    if largest < EXPLODED * _USUAL_NORM:
-        return None
-    is_drawn = is_drawn_large(run)
     remedy: dict[str, object] = {"clip_norm": 1.0}
     cause = "Gradients are so long that a step throws the weights far off."
-    if is_drawn and run.parameters["weight_init"] != "auto":
+    if is_drawn_large(run) and run.parameters["weight_init"] != "auto":
         remedy = {"weight_init": "auto", "clip_norm": 1.0}
         cause += " The initial weights are too large for the width of the layers."
     elif not run.parameters["scale_inputs"] and run.facts.get("inputs"):
         remedy = {"scale_inputs": True, "clip_norm": 1.0}
         cause += " The inputs are not standardized."
+    elif shorter := shorter_steps(run):
+        remedy = {**shorter, "clip_norm": 1.0}
+        cause += " The learning rate is far above what is usual for this optimizer."
     numbers = {"largest gradient norm": largest, "at the first step": first}
     return Finding(
         "exploding_gradients", "severe", numbers, cause, remedy, (), run.span
@@ -245,11 +248,24 @@ def is_drawn_large(run: Run) -> bool:
     bool
         False where it was not looked at.
     """
-    return _first_norm(run) >= EXPLODED * _USUAL_NORM
+    is_suited = run.parameters["weight_init"] == "auto"
+    return not is_suited and _first_norm(run) >= EXPLODED * _usual_norm(run)
 
 
 def _first_norm(run: Run) -> float:
     return float(np.sqrt(np.sum(np.square(run.first("gradient_norm")))))
+
+
+def _usual_norm(run: Run) -> float:
+    """Return the norm of a gradient that well-drawn networks begin with."""
+    first = _first_norm(run)
+    if run.n_epochs and run.parameters["weight_init"] == "auto" and first > 0:
+        return first
+    # Before a fit nothing is known of the target, and no unit is dropped.
+    usual = _USUAL_NORMS.get(run.facts.get("task", ""), 1.0)
+    # What dropout leaves of a layer it multiplies.
+    kept = np.prod([1 - min(share, 0.99) for share in run.facts.get("dropout", ())])
+    return usual / float(kept)
 
 
 def shorter_steps(run: Run) -> dict[str, float]:

@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sknnopt import _course_findings as course
+from sknnopt import _fit_findings as fit
 from sknnopt import _gradient_findings as gradients
-from sknnopt import _training_findings as training
 from sknnopt._evidence import Run
 from sknnopt._findings import Diagnosis, Finding
 from sknnopt._history import STATISTICS
@@ -70,7 +71,7 @@ _DEEP_LEARNING = "Goodfellow, Bengio & Courville 2016, Deep Learning, "
 #: :meta hide-value:
 FINDINGS: dict[str, FindingOption] = {
     "divergence": FindingOption(
-        make=training.divergence,
+        make=course.divergence,
         summary="The loss grows without bound, or a number is no longer finite.",
         reference=_DEEP_LEARNING + "section 8.2.4",
     ),
@@ -81,7 +82,7 @@ FINDINGS: dict[str, FindingOption] = {
         is_initial=True,
     ),
     "unscaled_inputs": FindingOption(
-        make=training.unscaled_inputs,
+        make=fit.unscaled_inputs,
         summary="Columns differ in scale by orders of magnitude.",
         reference="LeCun et al. 1998, Efficient BackProp, section 4.3",
         is_initial=True,
@@ -119,12 +120,12 @@ FINDINGS: dict[str, FindingOption] = {
         is_initial=True,
     ),
     "learning_rate_too_high": FindingOption(
-        make=training.learning_rate_too_high,
+        make=course.learning_rate_too_high,
         summary="Steps are so long that the loss jumps.",
         reference=_DEEP_LEARNING + "section 11.4.1",
     ),
     "learning_rate_too_low": FindingOption(
-        make=training.learning_rate_too_low,
+        make=course.learning_rate_too_low,
         summary="Steps are so short that the loss hardly falls.",
         reference=_DEEP_LEARNING + "section 11.4.1",
     ),
@@ -134,32 +135,32 @@ FINDINGS: dict[str, FindingOption] = {
         reference="Pascanu, Mikolov & Bengio 2013, section 3.2",
     ),
     "stopped_too_early": FindingOption(
-        make=training.stopped_too_early,
+        make=course.stopped_too_early,
         summary="The loss was still falling at the last epoch.",
         reference=_DEEP_LEARNING + "section 7.8",
     ),
     "underfitting": FindingOption(
-        make=training.underfitting,
+        make=fit.underfitting,
         summary="The training loss has settled near that of a constant response.",
         reference=_DEEP_LEARNING + "section 5.2",
     ),
     "overfitting": FindingOption(
-        make=training.overfitting,
+        make=fit.overfitting,
         summary="The validation loss rises while the training loss falls.",
         reference=_DEEP_LEARNING + "section 5.2",
     ),
     "network_too_large": FindingOption(
-        make=training.network_too_large,
+        make=fit.network_too_large,
         summary="There are many more weights than rows, and the network overfits.",
         reference=_DEEP_LEARNING + "section 5.2",
     ),
     "noisy_validation": FindingOption(
-        make=training.noisy_validation,
+        make=fit.noisy_validation,
         summary="Too few rows are held out to choose an epoch by.",
         reference=_DEEP_LEARNING + "section 5.3",
     ),
     "imbalanced_classes": FindingOption(
-        make=training.imbalanced_classes,
+        make=fit.imbalanced_classes,
         summary="A class is rare, and counts no more than the others.",
         reference="He & Garcia 2009, Learning from imbalanced data, section 2",
         is_initial=True,

@@ -17,7 +17,8 @@ DIVERGED = 2.0
 LONGER, _LONG = 3, 40
 #: Weights to each training row.
 WEIGHTS_PER_ROW = 10
-_FEW_UNITS = 8
+#: Units of a layer in networks that are small.
+_FEW_UNITS = (16, 8, 4)
 #: Share of the rows that are enough to validate on.
 _MANY_HELD_OUT = 0.25
 
@@ -180,6 +181,8 @@ def network_too_large(case: Case) -> Verdict:
     ratio = case.outcome.n_weights / len(case.run.rows.train[1])
     if ratio <= WEIGHTS_PER_ROW or not case.is_harmed or case.trains_worse:
         return False, {"weights_per_row": ratio}
-    is_large = case.is_explained(case.refit(n_units=_FEW_UNITS))
+    is_large = any(
+        case.is_explained(case.refit(n_units=units)) for units in _FEW_UNITS
+    )
     # Narrow layers also tame weights that were badly drawn.
     return is_large and not _is_badly_drawn(case), {"weights_per_row": ratio}

@@ -1,0 +1,227 @@
+"""Findings about how networks fit their rows, and about the rows.
+
+Each function looks for one thing in a run, and returns a finding or None. Thresholds
+come from theory; some were corrected on development runs of ``benchmarks/diagnosis``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sknnopt._course_findings import (
+    FEW_EPOCHS,
+    LEARNED,
+    is_held_back,
+    learning_rate_too_high,
+    learning_rate_too_low,
+    stopped_too_early,
+)
+from sknnopt._evidence import Run
+from sknnopt._findings import Finding
+from sknnopt._gradient_findings import (
+    dead_units,
+    exploding_gradients,
+    saturation,
+    vanishing_gradients,
+)
+
+#: Share of the constant response's loss that most tables let networks take off.
+FITTED = 0.8
+#: By that loss, a distance from training to validation loss that is hardly one.
+NO_GAP = 0.15
+#: Times the lowest validation loss.
+OVERFITTED = 1.15
+#: Rows that a validation loss needs to choose an epoch by.
+FEW_VALID = 25
+#: Ratio of the columns' standard deviations, and bounds of all of them.
+UNEQUAL = 10.0
+#: Share of a class by that in a balanced table.
+RARE = 0.25
+#: Weights to each training row.
+WEIGHTS_PER_ROW = 20
+
+
+def underfitting(run: Run) -> Finding | None:
+    """Look for a training loss that has settled high, though nothing was in its way."""
+    if run.n_epochs < FEW_EPOCHS or run.n_diverged:
+        return None
+    if run.alike_layers or any(cause(run) for cause in _STANDSTILLS):
+        return None
+    progress = run.progress
+    # A network that is held back fits its own rows no better than others.
+    is_stuck = is_held_back(run) and progress < FITTED and _gap(run) < NO_GAP
+    if not (progress < LEARNED or is_stuck):
+        return None
+    units = max(64, 2 * max(run.architecture.hidden, default=32))
+    remedy = {
+        "hidden_layer_sizes": None,
+        "n_units": units,
+        "n_layers": max(2, len(run.layers)),
+        "dropout": 0.0,
+        "l1": 0.0,
+        "l2": 0.0,
+        "weight_decay": 0.0,
+    }
+    return Finding(
+        "underfitting",
+        "severe" if progress < LEARNED else "mild",
+        {
+            "share of the loss taken off": progress,
+            "training loss": float(np.nanmin(run.column("train_loss"))),
+        },
+        "The loss has settled high on the very rows that the network trains on: it is "
+        "too small, or held back by penalties or dropout. Or the columns say little of "
+        "the target.",
+        remedy,
+        (),
+        run.span,
+    )
+
+
+def overfitting(run: Run) -> Finding | None:
+    """Look for a validation loss that rises while the training loss falls."""
+    valid = run.column("valid_loss")
+    if run.facts.get("restores_best") or run.n_epochs < FEW_EPOCHS:
+        return None
+    if not np.isfinite(valid).all():
+        return _memorized(run)
+    best = int(valid.argmin())
+    end = float(np.median(valid[-3:]))
+    train = run.column("train_loss")
+    if not (end > OVERFITTED * valid[best] and train[-1] < train[best]):
+        return None
+    return Finding(
+        "overfitting",
+        "severe" if end > 1.5 * valid[best] else "mild",
+        {"lowest validation loss": float(valid[best]), "at the end": end},
+        "The validation loss rises while the training loss falls: the network learns "
+        "the rows by heart.",
+        {"early_stopping": True},
+        (),
+        (best + 1, run.n_epochs),
+    )
+
+
+def _memorized(run: Run) -> Finding | None:
+    """Judge by the training loss where nothing was held out."""
+    train, level = run.column("train_loss"), run.constant_loss
+    n_weights = run.layer_sizes.sum()
+    is_learned = bool(train[-1] < 0.05 * level)
+    if not is_learned or n_weights < 2 * run.facts.get("n_rows", np.inf):
+        return None
+    return Finding(
+        "overfitting",
+        "mild",
+        {
+            "training loss by the constant's": float(train[-1] / level),
+            "weights per row": float(n_weights / run.facts["n_rows"]),
+        },
+        "The training loss is next to nothing, there are more weights than rows, and "
+        "no row was held out to tell whether other rows fare as well.",
+        {"early_stopping": True},
+        (),
+        run.span,
+    )
+
+
+def noisy_validation(run: Run) -> Finding | None:
+    """Look for too few validation rows to choose an epoch by."""
+    n_valid = run.facts.get("n_valid", 0)
+    is_own = run.facts.get("restores_best") and not run.facts.get("is_given_valid")
+    if not is_own or n_valid >= FEW_VALID or run.n_members > 1:
+        return None
+    return Finding(
+        "noisy_validation",
+        "mild",
+        {"validation rows": float(n_valid)},
+        f"A loss on {n_valid} rows says little of which epoch is best.",
+        {"validation_fraction": 0.25},
+        (),
+        run.span,
+    )
+
+
+def network_too_large(run: Run) -> Finding | None:
+    """Look for many more weights than rows, where the network overfits."""
+    n_rows = run.facts.get("n_rows")
+    if not n_rows or not overfitting(run):
+        return None
+    ratio = float(run.layer_sizes.sum() / n_rows)
+    if ratio <= WEIGHTS_PER_ROW:
+        return None
+    return Finding(
+        "network_too_large",
+        "mild",
+        {"weights per row": ratio},
+        "There are many times more weights than rows, and the network overfits.",
+        {"hidden_layer_sizes": None, "n_units": 8, "n_layers": min(2, len(run.layers))},
+        run.layers,
+        run.span,
+    )
+
+
+def unscaled_inputs(run: Run) -> Finding | None:
+    """Look for columns of different scales that the networks see as they are."""
+    inputs = run.facts.get("inputs")
+    if run.parameters["scale_inputs"] or not inputs:
+        return None
+    least, greatest = inputs["least"], inputs["greatest"]
+    is_unequal = greatest > UNEQUAL * least
+    is_far = greatest > UNEQUAL or greatest < 1 / UNEQUAL or inputs["mean"] > UNEQUAL
+    if not (is_unequal or is_far):
+        return None
+    return Finding(
+        "unscaled_inputs",
+        "severe" if greatest > UNEQUAL**2 * least or is_far else "mild",
+        {
+            "least standard deviation": least,
+            "greatest": greatest,
+            "largest mean": inputs["mean"],
+        },
+        "Columns differ in scale by orders of magnitude, so that no learning rate "
+        "suits all of their weights.",
+        {"scale_inputs": True},
+        (0,),
+        run.span,
+    )
+
+
+def imbalanced_classes(run: Run) -> Finding | None:
+    """Look for a class with few rows that counts no more than others."""
+    counts = run.facts.get("class_counts")
+    if not counts or run.parameters.get("class_weight") is not None:
+        return None
+    share = min(counts) / sum(counts)
+    if share >= RARE / len(counts):
+        return None
+    return Finding(
+        "imbalanced_classes",
+        "mild",
+        {"share of the rarest class": share},
+        "A class is so rare that answering with the others costs hardly any loss.",
+        {"class_weight": "balanced"},
+        (),
+        run.span,
+        "balanced_accuracy",
+    )
+
+
+def _gap(run: Run) -> float:
+    """Return how far the lowest validation loss is above the training loss."""
+    valid, train = run.known("valid_loss"), run.known("train_loss")
+    if not len(valid) or not len(train):
+        return 0.0
+    return float((valid.min() - train.min()) / run.constant_loss)
+
+
+#: What keeps a network from learning, whatever its size.
+_STANDSTILLS = (
+    learning_rate_too_low,
+    learning_rate_too_high,
+    stopped_too_early,
+    unscaled_inputs,
+    vanishing_gradients,
+    exploding_gradients,
+    dead_units,
+    saturation,
+)
