@@ -17,6 +17,7 @@ from sknnopt._gradient_findings import (
     saturation,
     shorter_steps,
 )
+from sknnopt._table_findings import imbalanced_classes, unscaled_inputs
 
 #: Share of itself by which a layer's weights move in a step: more is no descent.
 LONG_STEP = 0.05
@@ -24,8 +25,11 @@ LONG_STEP = 0.05
 SHORT_STEP = 5e-4
 #: Mean change of the training loss from epoch to epoch, by its level, in a rough run.
 ROUGH = 0.05
-#: Share of the constant response's loss that the last quarter of epochs still gained.
-STILL_FALLING = 0.015
+#: Share of the constant response's loss that an epoch of the last quarter still gained,
+#: in runs of few epochs and in longer ones, of which much is not to be expected.
+STILL_FALLING, STILL_FALLING_FAST = 0.004, 0.01
+#: Epochs that are few.
+_SHORT = 10
 #: Share of the constant response's loss that a network should have taken off.
 LEARNED = 0.1
 #: Share of the networks that trained to the last epoch.
@@ -133,9 +137,10 @@ def stopped_too_early(run: Run) -> Finding | None:
         return None
     if run.alike_layers or learning_rate_too_low(run):
         return None
-    if is_held_back(run) or any(cause(run) for cause in _BLOCKS):
+    if is_held_back(run) or any(cause(run) for cause in _HINDRANCES):
         return None
-    if not run.gain_at_end > STILL_FALLING:
+    gain = run.gain_at_end / max(1, run.n_epochs // 4)
+    if not gain > (STILL_FALLING if run.n_epochs < _SHORT else STILL_FALLING_FAST):
         return None
     remedy: dict[str, object] = {"max_epochs": max(5 * run.n_epochs, int(limit or 0))}
     cause = f"The loss was still falling after {run.n_epochs} epochs, "
@@ -145,7 +150,7 @@ def stopped_too_early(run: Run) -> Finding | None:
     return Finding(
         "stopped_too_early",
         "mild",
-        {"gain of the last quarter, by the constant's loss": run.gain_at_end},
+        {"gain of an epoch of the last quarter, by the constant's loss": gain},
         cause,
         remedy,
         (),
@@ -183,8 +188,10 @@ def is_held_back(run: Run) -> bool:
     )
 
 
-#: What more epochs do not cure.
+#: What longer steps do not cure.
 _BLOCKS = (exploding_gradients, dead_units, saturation)
+#: What more epochs do not cure.
+_HINDRANCES = (*_BLOCKS, unscaled_inputs, imbalanced_classes)
 
 
 def _rate(run: Run) -> float:

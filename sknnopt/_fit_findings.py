@@ -1,4 +1,4 @@
-"""Findings about how networks fit their rows, and about the rows.
+"""Findings about how networks fit their rows.
 
 Each function looks for one thing in a run, and returns a finding or None. Thresholds
 come from theory; some were corrected on development runs of ``benchmarks/diagnosis``.
@@ -24,6 +24,7 @@ from sknnopt._gradient_findings import (
     saturation,
     vanishing_gradients,
 )
+from sknnopt._table_findings import unscaled_inputs
 
 #: Share of the constant response's loss that most tables let networks take off.
 FITTED = 0.8
@@ -33,10 +34,6 @@ NO_GAP = 0.15
 OVERFITTED = 1.15
 #: Rows that a validation loss needs to choose an epoch by.
 FEW_VALID = 25
-#: Ratio of the columns' standard deviations, and bounds of all of them.
-UNEQUAL = 10.0
-#: Share of a class by that in a balanced table.
-RARE = 0.25
 #: Weights to each training row.
 WEIGHTS_PER_ROW = 20
 
@@ -157,52 +154,6 @@ def network_too_large(run: Run) -> Finding | None:
         {"hidden_layer_sizes": None, "n_units": 8, "n_layers": min(2, len(run.layers))},
         run.layers,
         run.span,
-    )
-
-
-def unscaled_inputs(run: Run) -> Finding | None:
-    """Look for columns of different scales that the networks see as they are."""
-    inputs = run.facts.get("inputs")
-    if run.parameters["scale_inputs"] or not inputs:
-        return None
-    least, greatest = inputs["least"], inputs["greatest"]
-    is_unequal = greatest > UNEQUAL * least
-    is_far = greatest > UNEQUAL or greatest < 1 / UNEQUAL or inputs["mean"] > UNEQUAL
-    if not (is_unequal or is_far):
-        return None
-    return Finding(
-        "unscaled_inputs",
-        "severe" if greatest > UNEQUAL**2 * least or is_far else "mild",
-        {
-            "least standard deviation": least,
-            "greatest": greatest,
-            "largest mean": inputs["mean"],
-        },
-        "Columns differ in scale by orders of magnitude, so that no learning rate "
-        "suits all of their weights.",
-        {"scale_inputs": True},
-        (0,),
-        run.span,
-    )
-
-
-def imbalanced_classes(run: Run) -> Finding | None:
-    """Look for a class with few rows that counts no more than others."""
-    counts = run.facts.get("class_counts")
-    if not counts or run.parameters.get("class_weight") is not None:
-        return None
-    share = min(counts) / sum(counts)
-    if share >= RARE / len(counts):
-        return None
-    return Finding(
-        "imbalanced_classes",
-        "mild",
-        {"share of the rarest class": share},
-        "A class is so rare that answering with the others costs hardly any loss.",
-        {"class_weight": "balanced"},
-        (),
-        run.span,
-        "balanced_accuracy",
     )
 
 

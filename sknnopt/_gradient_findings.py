@@ -259,7 +259,9 @@ def _first_norm(run: Run) -> float:
 def _usual_norm(run: Run) -> float:
     """Return the norm of a gradient that well-drawn networks begin with."""
     first = _first_norm(run)
-    if run.n_epochs and run.parameters["weight_init"] == "auto" and first > 0:
+    is_well_drawn = run.parameters["weight_init"] == "auto"
+    # Inputs that were not standardized may make it long from the first.
+    if run.n_epochs and is_well_drawn and not run.facts.get("inputs") and first > 0:
         return first
     # Before a fit nothing is known of the target, and no unit is dropped.
     usual = _USUAL_NORMS.get(run.facts.get("task", ""), 1.0)

@@ -28,6 +28,7 @@ import pandas as pd
 from sknnopt import _course_findings as course
 from sknnopt import _fit_findings as fit
 from sknnopt import _gradient_findings as gradients
+from sknnopt import _table_findings as table
 from sknnopt._evidence import Run
 from sknnopt._findings import Diagnosis, Finding
 from sknnopt._history import STATISTICS
@@ -82,7 +83,7 @@ FINDINGS: dict[str, FindingOption] = {
         is_initial=True,
     ),
     "unscaled_inputs": FindingOption(
-        make=fit.unscaled_inputs,
+        make=table.unscaled_inputs,
         summary="Columns differ in scale by orders of magnitude.",
         reference="LeCun et al. 1998, Efficient BackProp, section 4.3",
         is_initial=True,
@@ -160,7 +161,7 @@ FINDINGS: dict[str, FindingOption] = {
         reference=_DEEP_LEARNING + "section 5.3",
     ),
     "imbalanced_classes": FindingOption(
-        make=fit.imbalanced_classes,
+        make=table.imbalanced_classes,
         summary="A class is rare, and counts no more than the others.",
         reference="He & Garcia 2009, Learning from imbalanced data, section 2",
         is_initial=True,

@@ -179,10 +179,10 @@ def noisy_validation(case: Case) -> Verdict:
 
 def network_too_large(case: Case) -> Verdict:
     ratio = case.outcome.n_weights / len(case.run.rows.train[1])
-    if ratio <= WEIGHTS_PER_ROW or not case.is_harmed or case.trains_worse:
+    is_large = ratio > WEIGHTS_PER_ROW and not case.trains_worse
+    # Where the best weights were returned it is the validation that went wrong.
+    if not is_large or case.run.restores_best or not case.is_harmed:
         return False, {"weights_per_row": ratio}
-    is_large = any(
-        case.is_explained(case.refit(n_units=units)) for units in _FEW_UNITS
-    )
+    is_large = any(case.is_explained(case.refit(n_units=units)) for units in _FEW_UNITS)
     # Narrow layers also tame weights that were badly drawn.
     return is_large and not _is_badly_drawn(case), {"weights_per_row": ratio}

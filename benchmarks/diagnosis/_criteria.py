@@ -135,6 +135,7 @@ LABELS: dict[str, Label] = {
     "network_too_large": Label(
         _course_criteria.network_too_large,
         "More than 10 weights to a training row, a training loss not above the twins'; "
+        "the last weights are returned; "
         f"harm; 16, 8 or 4 units a layer {_EXPLAINS.replace('makes', 'make')}, and the "
         "automatic initializer does not.",
     ),
