@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from sknnopt._fits import Fit, cut
+from sknnopt._guard import joined
 from sknnopt._history import join_lines
 from sknnopt._job import Job
 from sknnopt._loop import Loop
@@ -59,13 +60,14 @@ class Batch:
         self._fits, self._progress = fits, progress
         job = Job.join([fit.job for fit in fits])
         record = Record.join([fit.start() for fit in fits])
-        self._loop = Loop(job, record, None, is_cancelled)
+        guard = joined([fit.guard for fit in fits])
+        self._loop = Loop(job, record, None, is_cancelled, guard)
         self._remaining = sum(fit.n_epochs for fit in fits)
         self._best = np.full(len(job), np.inf)
         sizes = np.array([len(fit.job) for fit in fits])
         self._ends = np.cumsum(sizes)
         self._starts = self._ends - sizes
-        self.n_epochs, self.is_over = 0, False
+        self.n_epochs, self.is_over = 0, not len(self._loop.live)
 
     def advance(self) -> None:
         """Train one epoch."""

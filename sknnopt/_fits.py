@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sknnopt._feed import padded_rows, rows_at_once
+from sknnopt._guard import GuardOfSome
 from sknnopt._job import Job
 from sknnopt._record import Record
 
@@ -46,12 +47,15 @@ class Fit:
         Whether it wants to be seen.
     number : int or None, default=None
         Ordinal of the outermost task that makes it; None outside of tasks.
+    guard : GuardOfSome or None, default=None
+        Who keeps its work from being lost.
     """
 
     job: Job
     start: Callable[[], Record]
     verbose: bool = False
     number: int | None = None
+    guard: GuardOfSome | None = None
 
     @property
     def n_bytes(self) -> int:
