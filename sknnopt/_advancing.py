@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from sknnopt._fits import Fit, cut
+from sknnopt._fits import Fit, cut, halves
 from sknnopt._guard import joined
 from sknnopt._history import join_lines
 from sknnopt._job import Job
@@ -209,9 +209,9 @@ class Ascent:
         return [partial(self._advance, part, rung) for part in parts]
 
     def _advance(self, part: _Part, rung: int) -> None:
-        """Advance one batch; if that fails, each fit alone: an error is only its own.
+        """Advance one batch; if that fails, its halves, down to each fit alone.
 
-        A fit that is tried alone begins anew and comes to the same state.
+        A fit that is tried again begins anew and comes to the same state.
         """
         if self._is_cancelled():
             return
@@ -227,8 +227,8 @@ class Ascent:
                 return
         # Out of the block, so that the failed batch is forgotten.
         part.batch = None
-        for number in part.numbers:
-            self._advance(_Part([number]), rung)
+        for half in halves(part.numbers):
+            self._advance(_Part(half), rung)
 
     def _train(self, part: _Part, rung: int) -> None:
         """Train a part up to a rung; 0 is the end."""

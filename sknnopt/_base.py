@@ -40,6 +40,7 @@ from sknnopt._fitting import (
 from sknnopt._guard import Guard
 from sknnopt._history import expanded, join_lines
 from sknnopt._inputs import FLOATS, Inputs, make_inputs
+from sknnopt._interrupts import Interrupt, noted_interrupts
 from sknnopt._job import Kind
 from sknnopt._layout import Layout
 from sknnopt._oof import OutOfFold
@@ -134,11 +135,13 @@ class BaseOptimizedMLP(CallbackSupport, OutOfFold, Diagnosed, MLPParameters, ABC
         data = twin._checked(X, y, sample_weight, mode=mode)
         valid = twin._checked_validation(X_val, y_val, sample_weight_val)
         task = self._begin_task(twin, data, X, y, sample_weight)
-        guard = twin._train(data, valid, mode=mode, task=task)
-        twin._warn_of_divergence(stacklevel=4)
-        self._adopt(twin, task)
-        guard.close()
-        if guard.interrupt.is_requested:
+        # From here on there is something to keep.
+        with noted_interrupts() as interrupt:
+            guard = twin._train(data, valid, interrupt, mode=mode, task=task)
+            twin._warn_of_divergence(stacklevel=4)
+            self._adopt(twin, task)
+            guard.close()
+        if interrupt.is_requested:
             self._warn_of_interrupt(stacklevel=4)
         return self
 
@@ -151,7 +154,8 @@ class BaseOptimizedMLP(CallbackSupport, OutOfFold, Diagnosed, MLPParameters, ABC
         twin = self._copy(with_state=True)
         data = twin._checked(X, y, sample_weight, mode=mode, classes=classes)
         task = self._begin_task(twin, data, X, y, sample_weight, n_epochs=1)
-        twin._train(data, None, mode=mode, n_epochs=1, task=task)
+        # It ends soon, and Ctrl-C is for its caller.
+        twin._train(data, None, Interrupt(), mode=mode, n_epochs=1, task=task)
         twin._warn_of_divergence(stacklevel=5)
         self._adopt(twin, task)
         return self
@@ -281,6 +285,7 @@ class BaseOptimizedMLP(CallbackSupport, OutOfFold, Diagnosed, MLPParameters, ABC
         self,
         data: Data,
         valid: Data | None,
+        interrupt: Interrupt,
         *,
         mode: Mode,
         n_epochs: int | None = None,
@@ -301,6 +306,7 @@ class BaseOptimizedMLP(CallbackSupport, OutOfFold, Diagnosed, MLPParameters, ABC
             loss,
             data,
             valid,
+            interrupt=interrupt,
             mode=mode,
             record=getattr(self, "_record", None),
             fold_seed=self._fold_seed,

@@ -234,6 +234,7 @@ class Checkpoint:
         # The older file stays until the newer is whole.
         n_files = 1 if self.path.exists() else 2
         try:
+            _files.remove_drafts(self.path)
             _files.try_writing(self.path, n_files * n_bytes)
         except OSError as error:
             raise type(error)(

@@ -5,6 +5,7 @@ They have the safetensors format; no part of them is a pickle.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import secrets
@@ -200,6 +201,18 @@ def try_writing(path: Path, n_bytes: int) -> None:
             file.write(bytes(min(_BLOCK, n_bytes - start)))
         file.flush()
         os.fsync(file.fileno())
+
+
+def remove_drafts(path: Path) -> None:
+    """Take away what writers of a file left behind when they were killed.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which is left as it is.
+    """
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 16}.tmp"):
+        draft.unlink(missing_ok=True)
 
 
 @contextmanager

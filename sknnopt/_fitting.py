@@ -7,7 +7,7 @@ estimator itself writes its own state.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from numbers import Integral
@@ -24,7 +24,7 @@ from sknnopt._feed import row_number_dtype, row_numbers
 from sknnopt._fits import Fit
 from sknnopt._folds import Folds, held_out_folds
 from sknnopt._guard import Guard
-from sknnopt._interrupts import Interrupt, noted_interrupts
+from sknnopt._interrupts import Interrupt
 from sknnopt._job import Job, Kind, Rows, Table
 from sknnopt._loop import Loop
 from sknnopt._network import plain_mode
@@ -111,6 +111,7 @@ def train(
     data: Data,
     valid: Data | None,
     *,
+    interrupt: Interrupt,
     mode: Mode,
     record: dict[str, np.ndarray] | None,
     fold_seed: int | None = None,
@@ -131,6 +132,8 @@ def train(
         Rows to train on.
     valid : Data or None
         The user's own validation rows.
+    interrupt : Interrupt
+        Tells whether the user wants the training to end.
     mode : {"new", "warm", "continue"}
         Where to start.
     record : dict of ndarray or None
@@ -147,6 +150,11 @@ def train(
     -------
     Trained
         Weights and history.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If ``interrupt`` was noted before anything was trained.
     """
     check_device(estimator.device)
     with (
@@ -178,12 +186,11 @@ def train(
         whole = None
         if checkpoint is not None:
             whole = _begin(checkpoint, job, start, seeds)
-        # One epoch of many is no run of its own: an interrupt is for its caller.
-        is_heard = n_epochs is None
-        with noted_interrupts() if is_heard else nullcontext(Interrupt()) as interrupt:
-            guard = Guard(interrupt, checkpoint, whole)
-            trained = partial(_trained, job, fold_seed, facts, guard)
-            return _run(estimator, job, start, guard, trained, watch)
+        if interrupt.is_requested:
+            raise KeyboardInterrupt
+        guard = Guard(interrupt, checkpoint, whole)
+        trained = partial(_trained, job, fold_seed, facts, guard)
+        return _run(estimator, job, start, guard, trained, watch)
 
 
 def _checkpoint(
