@@ -125,8 +125,8 @@ class Checkpoint:
         self._arrays: dict[str, np.ndarray] = {}
         if self.path.is_dir():
             raise ValueError(
-                f"The 'checkpoint' parameter must name a file. Got {str(path)!r} "
-                "instead, which is a folder: name a file in it."
+                f"The 'checkpoint' parameter names a folder, {str(path)!r}: name a "
+                "file in it."
             )
         if self.path.exists():
             self._read()
@@ -143,21 +143,19 @@ class Checkpoint:
 
     def _compare(self, stored: Mapping[str, Any]) -> None:
         """Refuse a run with other parameters."""
-        own = self._identity
-        changed = [
-            name for name in ("class", "started from") if stored[name] != own[name]
-        ]
-        told = [
-            f"the {name} was {stored[name]} and is {own[name]} now" for name in changed
-        ]
+        own, told = self._identity, []
+        if stored["class"] != own["class"]:
+            told.append(f"of an {stored['class']}, and this is an {own['class']}")
+        if stored["started from"] != own["started from"]:
+            told.append("of a warm start from other networks than these")
         before, now = stored["parameters"], own["parameters"]
         told += [
-            f"{name!r} was {before.get(name)} and is {now.get(name)} now"
+            f"where {name!r} was {before.get(name)} and is {now.get(name)} now"
             for name in dict.fromkeys([*before, *now])
             if before.get(name) != now.get(name)
         ]
         if told:
-            self._refuse(f"holds another run: {'; '.join(told)}")
+            self._refuse(f"holds a run {'; '.join(told)}")
 
     def _refuse(self, reason: str, cause: BaseException | None = None) -> NoReturn:
         raise ValueError(
