@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def in_child(function):
         signal.alarm(60)
         function()
         status = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 (nothing may come back to the tests)
         traceback.print_exc()
     finally:
         os._exit(status)
@@ -120,7 +121,7 @@ def test_killed_saves_leave_a_whole_file(rows, tmp_path, n_kills):
     moments = random.Random(0)
     for _ in range(n_kills):
         pid = in_child(save_on_and_on)
-        time.sleep(moments.uniform(0, 0.05))
+        time.sleep(moments.uniform(0, 0.2))
         os.kill(pid, signal.SIGKILL)
         assert exit_code(pid) == -signal.SIGKILL
         loaded = load(path).predict_proba(X)
@@ -149,43 +150,52 @@ def test_a_full_disk_is_told_before_training(rows, tmp_path):
 # ---------------------------------------------------------------- interrupted
 
 
-@POSIX
-@pytest.mark.parametrize("n_interrupts", few_or_many(30, 2000))
-def test_interrupted_at_any_moment(rows, n_interrupts):
-    """Ctrl-C leaves a model or none, and a process in which all works as before."""
-    model = OptimizedMLPClassifier(
-        **{**SMALL, "max_epochs": 8, "n_members": 3}, early_stopping=True
-    )
-    began = time.monotonic()
-    expected = clone(model).fit(*rows)
-    longest = 1.2 * (time.monotonic() - began)
-    n_threads = torch.get_num_threads(), threading.active_count()
-    moments, n_raised, n_kept = random.Random(0), 0, 0
+@contextmanager
+def interrupts():
+    """Give what presses Ctrl-C after so many seconds, or with 0 does not."""
     before = [
         signal.signal(signal.SIGINT, signal.default_int_handler),
         signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT)),
     ]
     try:
-        for _ in range(n_interrupts):
-            own = clone(model)
-            try:
-                signal.setitimer(signal.ITIMER_REAL, moments.uniform(1e-6, longest))
-                with warnings.catch_warnings(record=True) as told:
-                    warnings.simplefilter("always")
-                    own.fit(*rows)
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                n_kept += any("interrupted" in str(w.message) for w in told)
-            except KeyboardInterrupt:
-                n_raised += 1
-            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-            if hasattr(own, "n_iter_"):
-                assert np.isfinite(own.predict_proba(rows[0])).all()
+        yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         signal.signal(signal.SIGINT, before[0])
         signal.signal(signal.SIGALRM, before[1])
-    assert n_kept + n_raised > n_interrupts / 2
-    assert n_kept > 0
+
+
+def outcome_of(model, rows, moment):
+    """Fit, and be interrupted at a moment; tell what came of it."""
+    with interrupts() as press, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            press(moment)
+            model.fit(*rows)
+            press(0)
+        except KeyboardInterrupt:
+            return "raised"
+    return "kept" if any("interrupted" in str(w.message) for w in told) else "missed"
+
+
+@POSIX
+@pytest.mark.parametrize("n_interrupts", few_or_many(20, 2000))
+def test_interrupted_at_any_moment(rows, n_interrupts):
+    """Ctrl-C leaves a model or none, and a process in which all works as before."""
+    model = plain_classifier(**{**SMALL, "n_members": 3}, early_stopping=True)
+    began = time.monotonic()
+    expected = clone(model).fit(*rows)
+    longest = time.monotonic() - began
+    n_threads = torch.get_num_threads(), threading.active_count()
+    moments, outcomes = random.Random(0), []
+    for _ in range(n_interrupts):
+        own = clone(model)
+        outcomes.append(outcome_of(own, rows, moments.uniform(1e-6, longest)))
+        if hasattr(own, "n_iter_"):
+            assert np.isfinite(own.predict_proba(rows[0])).all()
+    assert outcomes.count("missed") < n_interrupts / 2
+    assert outcomes.count("kept") > 0
     assert _threads._users == 0
     assert (torch.get_num_threads(), threading.active_count()) == n_threads
     assert_same(clone(model).fit(*rows), expected)
@@ -232,22 +242,24 @@ from sknnopt import OptimizedMLPClassifier
 
 torch.set_num_threads(2)
 rng = np.random.default_rng(0)
-X = rng.normal(size=(3000, 20)).astype(np.float32)
+X = rng.normal(size=(600, 20)).astype(np.float32)
 y = (X[:, 0] > 0).astype(int)
 model = OptimizedMLPClassifier(
     n_members=2, max_epochs=2, n_threads=2, random_state=0, n_bins=None)
-model.fit(X, y)
-expected = model.predict_proba(X)
-big = torch.ones(2000, 2000)
+model.fit(X, y).predict(X)
+big = torch.ones(400, 400)
 (big @ big + big).sum()  # all of torch's threads have begun
+model.set_params(n_threads=None)
+expected = model.predict_proba(X), model.predict_proba(X[:10])
+weights = model.coefs_
 pid = os.fork()
 if pid == 0:
     signal.alarm(100)
-    model.set_params(n_threads=None)
-    same = np.array_equal(model.predict_proba(X), expected)
-    same &= np.array_equal(model.predict_proba(X[:10]), expected[:10])
-    model.fit(X, y)
-    os._exit(0 if same and np.allclose(model.predict_proba(X), expected) else 1)
+    same = np.array_equal(model.predict_proba(X), expected[0])
+    same &= np.array_equal(model.predict_proba(X[:10]), expected[1])
+    again = model.fit(X, y).coefs_
+    same &= all(np.allclose(*pair) for pair in zip(again, weights, strict=True))
+    os._exit(0 if same else 1)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
 
@@ -261,6 +273,8 @@ def test_a_forked_child_predicts_and_fits():
         text=True,
         check=False,
         timeout=200,
+        # Threads that wait busily for a core that others use take all of its time.
+        env={**os.environ, "OMP_WAIT_POLICY": "passive"},
     )
     assert (done.stdout.strip(), done.stderr) == ("0", "")
 
@@ -293,7 +307,7 @@ def test_a_child_of_a_fit_that_runs(rows):
         thread.join()
 
 
-@pytest.mark.parametrize("n_rounds", few_or_many(3, 200))
+@pytest.mark.parametrize("n_rounds", few_or_many(2, 200))
 def test_threads_predict_while_another_fits(rows, n_rounds):
     """Eight threads get the same bits as one, whatever else trains meanwhile."""
     X, y = rows
@@ -335,22 +349,20 @@ def _resident():
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="no such table")
-@pytest.mark.parametrize(
-    ("n_fits", "most_mb"), [(40, 8), pytest.param(500, 8, marks=pytest.mark.long)]
-)
-def test_many_fits_leave_nothing_behind(rows, n_fits, most_mb):
+@pytest.mark.parametrize("n_fits", few_or_many(25, 500))
+def test_many_fits_leave_nothing_behind(table, n_fits):
     """One fit after another takes no more memory, and no threads."""
-    X, y = rows
-    model = OptimizedMLPClassifier(max_epochs=1, n_members=16, n_bins=None)
+    X, y = table
+    model = plain_classifier(n_units=300, max_epochs=1)
 
     def fit_some(n):
         for seed in range(n):
             clone(model).set_params(random_state=seed).fit(X, y).predict(X)
         gc.collect()
 
-    fit_some(15)
+    fit_some(10)
     before = _resident(), threading.active_count()
     fit_some(n_fits)
-    # What one fit leaves behind, its weights and an optimizer's memory, is 1.5 MB.
-    assert _resident() - before[0] < most_mb * 1e6
+    # Of each the weights and what the optimizer remembers are 2 MB.
+    assert _resident() - before[0] < 20e6
     assert threading.active_count() == before[1]
