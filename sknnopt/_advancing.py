@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from sknnopt._fits import Fit, cut
+from sknnopt._fits import Fit, cut, halves
+from sknnopt._guard import joined
 from sknnopt._history import join_lines
 from sknnopt._job import Job
 from sknnopt._loop import Loop
@@ -59,13 +60,14 @@ class Batch:
         self._fits, self._progress = fits, progress
         job = Job.join([fit.job for fit in fits])
         record = Record.join([fit.start() for fit in fits])
-        self._loop = Loop(job, record, None, is_cancelled)
+        guard = joined([fit.guard for fit in fits])
+        self._loop = Loop(job, record, None, is_cancelled, guard)
         self._remaining = sum(fit.n_epochs for fit in fits)
         self._best = np.full(len(job), np.inf)
         sizes = np.array([len(fit.job) for fit in fits])
         self._ends = np.cumsum(sizes)
         self._starts = self._ends - sizes
-        self.n_epochs, self.is_over = 0, False
+        self.n_epochs, self.is_over = 0, not len(self._loop.live)
 
     def advance(self) -> None:
         """Train one epoch."""
@@ -207,9 +209,9 @@ class Ascent:
         return [partial(self._advance, part, rung) for part in parts]
 
     def _advance(self, part: _Part, rung: int) -> None:
-        """Advance one batch; if that fails, each fit alone: an error is only its own.
+        """Advance one batch; if that fails, its halves, down to each fit alone.
 
-        A fit that is tried alone begins anew and comes to the same state.
+        A fit that is tried again begins anew and comes to the same state.
         """
         if self._is_cancelled():
             return
@@ -225,8 +227,8 @@ class Ascent:
                 return
         # Out of the block, so that the failed batch is forgotten.
         part.batch = None
-        for number in part.numbers:
-            self._advance(_Part([number]), rung)
+        for half in halves(part.numbers):
+            self._advance(_Part(half), rung)
 
     def _train(self, part: _Part, rung: int) -> None:
         """Train a part up to a rung; 0 is the end."""

@@ -37,8 +37,10 @@ from sknnopt._fitting import (
     threads_of,
     train,
 )
+from sknnopt._guard import Guard
 from sknnopt._history import expanded, join_lines
 from sknnopt._inputs import FLOATS, Inputs, make_inputs
+from sknnopt._interrupts import Interrupt, noted_interrupts
 from sknnopt._job import Kind
 from sknnopt._layout import Layout
 from sknnopt._oof import OutOfFold
@@ -116,8 +118,15 @@ class BaseOptimizedMLP(CallbackSupport, OutOfFold, Diagnosed, MLPParameters, ABC
         Returns
         -------
         self : object
-            The fitted estimator. If the fit fails or is interrupted, the estimator
-            is as it was before.
+            The fitted estimator. If the fit fails, the estimator is as it was before.
+
+        Warns
+        -----
+        UserWarning
+            If training was interrupted by Ctrl-C: it ends as if ``max_seconds`` were
+            over, and the estimator is fitted. Pressed once more, or where the fit is
+            one of many, as in a search, Ctrl-C is raised, and the estimator is as it
+            was before.
         """
         check_layers(self)
         is_warm = bool(self.warm_start) and hasattr(self, "_record")
@@ -126,9 +135,14 @@ class BaseOptimizedMLP(CallbackSupport, OutOfFold, Diagnosed, MLPParameters, ABC
         data = twin._checked(X, y, sample_weight, mode=mode)
         valid = twin._checked_validation(X_val, y_val, sample_weight_val)
         task = self._begin_task(twin, data, X, y, sample_weight)
-        twin._train(data, valid, mode=mode, task=task)
-        twin._warn_of_divergence(stacklevel=4)
-        self._adopt(twin, task)
+        # From here on there is something to keep.
+        with noted_interrupts() as interrupt:
+            guard = twin._train(data, valid, interrupt, mode=mode, task=task)
+            twin._warn_of_divergence(stacklevel=4)
+            self._adopt(twin, task)
+            guard.close()
+        if interrupt.is_requested:
+            self._warn_of_interrupt(stacklevel=4)
         return self
 
     def _partial_fit(
@@ -140,7 +154,8 @@ class BaseOptimizedMLP(CallbackSupport, OutOfFold, Diagnosed, MLPParameters, ABC
         twin = self._copy(with_state=True)
         data = twin._checked(X, y, sample_weight, mode=mode, classes=classes)
         task = self._begin_task(twin, data, X, y, sample_weight, n_epochs=1)
-        twin._train(data, None, mode=mode, n_epochs=1, task=task)
+        # It ends soon, and Ctrl-C is for its caller.
+        twin._train(data, None, Interrupt(), mode=mode, n_epochs=1, task=task)
         twin._warn_of_divergence(stacklevel=5)
         self._adopt(twin, task)
         return self
@@ -270,12 +285,13 @@ class BaseOptimizedMLP(CallbackSupport, OutOfFold, Diagnosed, MLPParameters, ABC
         self,
         data: Data,
         valid: Data | None,
+        interrupt: Interrupt,
         *,
         mode: Mode,
         n_epochs: int | None = None,
         task: FitTask | None = None,
-    ) -> None:
-        """Train, and set the fitted attributes."""
+    ) -> Guard:
+        """Train, and set the fitted attributes; return who guarded the training."""
         loss, n_outputs = self._resolve_head()
         architecture = make_architecture(self, self._inputs.n_columns_, n_outputs)
         if mode != "new":
@@ -290,6 +306,7 @@ class BaseOptimizedMLP(CallbackSupport, OutOfFold, Diagnosed, MLPParameters, ABC
             loss,
             data,
             valid,
+            interrupt=interrupt,
             mode=mode,
             record=getattr(self, "_record", None),
             fold_seed=self._fold_seed,
@@ -297,6 +314,7 @@ class BaseOptimizedMLP(CallbackSupport, OutOfFold, Diagnosed, MLPParameters, ABC
             watch=watch,
         )
         self._set_fitted(trained, loss, data, mode)
+        return trained.guard
 
     def _fitted(self, trained: Trained, **known: Any) -> Self:
         """Return a copy that holds what has been trained so far."""
@@ -347,6 +365,21 @@ class BaseOptimizedMLP(CallbackSupport, OutOfFold, Diagnosed, MLPParameters, ABC
                 ConvergenceWarning,
                 stacklevel=stacklevel,
             )
+
+    def _warn_of_interrupt(self, *, stacklevel: int) -> None:
+        kept = "the weights that they had then"
+        if self._facts["restores_best"]:
+            kept = "the weights of their best epoch"
+        text = (
+            f"Training was interrupted in epoch {self.n_iter_}: the networks hold "
+            f"{kept}."
+        )
+        if self.checkpoint is not None:
+            text += (
+                " If a checkpoint was written, the next fit goes on from it: "
+                f"{str(self.checkpoint)!r}."
+            )
+        warnings.warn(text, UserWarning, stacklevel=stacklevel)
 
     def _check_same_networks(self, architecture: Architecture, loss: str) -> None:
         before = self._architecture

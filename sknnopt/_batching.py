@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from sknnopt._advancing import Ascent, Batch, Columns
-from sknnopt._fits import Fit, cut, is_worth_a_thread
+from sknnopt._fits import Fit, cut, halves, is_worth_a_thread
 from sknnopt._network import plain_mode
 from sknnopt._progress import SearchProgress
 from sknnopt._rungs import Rungs
@@ -108,7 +108,11 @@ def _train_part(
     progress: SearchProgress,
     outcomes: list[Any],
 ) -> None:
-    """Train one batch; if that fails, each fit alone: an error is only its own."""
+    """Train one batch; if that fails, its halves.
+
+    So memory that is too small for all is enough for some, and an error is in the end
+    only its own fit's.
+    """
     if is_cancelled():
         return
     own = [fits[number] for number in part]
@@ -120,8 +124,8 @@ def _train_part(
             trained = [error] * len(part)
     # Out of the block, so that the failed batch is forgotten.
     if not trained:
-        for number in part:
-            _train_part(fits, [number], is_cancelled, progress, outcomes)
+        for half in halves(part):
+            _train_part(fits, half, is_cancelled, progress, outcomes)
         return
     for number, outcome in zip(part, trained, strict=True):
         outcomes[number] = outcome

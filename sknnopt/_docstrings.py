@@ -244,6 +244,21 @@ PARAMETERS: dict[str, tuple[str, str]] = {
         KeyboardInterrupt at the end of an epoch ends the training. Callbacks of
         scikit-learn (1.9 or later) are given to ``set_callbacks`` instead.""",
     ),
+    "checkpoint": (
+        "str, path-like or None, default=None",
+        """File that keeps where ``fit`` stands. A fit that was killed at any moment
+        goes on from it, bit for bit, when ``fit`` is called again with the same
+        parameters and data; a file of another run is refused. Whether the file can be
+        written is found out before the first update. A finished fit takes it away; an
+        interrupted one leaves it. ``partial_fit`` and fits that train together with
+        others, as in a search with the backend ``"sknnopt"``, write none; not together
+        with ``callbacks``. Needs the extra ``save``.""",
+    ),
+    "checkpoint_seconds": (
+        "float, default=60.0",
+        """Least time between two writings of ``checkpoint``, which come after an epoch;
+        0: after each.""",
+    ),
     "device": (
         "str, default='cpu'",
         "Torch device to train and predict on.",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sknnopt._feed import padded_rows, rows_at_once
+from sknnopt._guard import GuardOfSome
 from sknnopt._job import Job
 from sknnopt._record import Record
 
@@ -41,17 +42,20 @@ class Fit:
         What to train.
     start : callable
         Makes the record that the training begins with: once, and again if a batch
-        fails and its fits are tried alone.
+        fails and its halves are tried.
     verbose : bool, default=False
         Whether it wants to be seen.
     number : int or None, default=None
         Ordinal of the outermost task that makes it; None outside of tasks.
+    guard : GuardOfSome or None, default=None
+        Who keeps its work from being lost.
     """
 
     job: Job
     start: Callable[[], Record]
     verbose: bool = False
     number: int | None = None
+    guard: GuardOfSome | None = None
 
     @property
     def n_bytes(self) -> int:
@@ -149,6 +153,23 @@ def cut(
         return sum(fits[i].step_time * fits[i].n_steps * fits[i].horizon for i in part)
 
     return sorted(parts, key=length, reverse=True)
+
+
+def halves(part: list[int]) -> tuple[list[int], list[int]]:
+    """Return the halves of a part, to be tried where the whole has failed.
+
+    Parameters
+    ----------
+    part : list of int
+        Two or more numbers of fits.
+
+    Returns
+    -------
+    tuple of list
+        Neither is empty.
+    """
+    middle = len(part) // 2
+    return part[:middle], part[middle:]
 
 
 def _with_similar_steps(fits: Sequence[Fit], numbers: list[int]) -> Iterable[list[int]]:

@@ -18,10 +18,13 @@ import torch
 from sklearn.utils import check_random_state
 
 from sknnopt._architecture import Architecture, per_layer
+from sknnopt._checkpoint import Checkpoint, data_digest, identity_of
 from sknnopt._evidence import facts_of
 from sknnopt._feed import row_number_dtype, row_numbers
 from sknnopt._fits import Fit
 from sknnopt._folds import Folds, held_out_folds
+from sknnopt._guard import Guard
+from sknnopt._interrupts import Interrupt
 from sknnopt._job import Job, Kind, Rows, Table
 from sknnopt._loop import Loop
 from sknnopt._network import plain_mode
@@ -34,6 +37,7 @@ from sknnopt._sklearn_callbacks import (
     has_callbacks,
     has_own_callbacks,
 )
+from sknnopt._snapshot import Snapshot
 from sknnopt._splits import held_out_rows
 from sknnopt._spreading import is_worthwhile, train_spread
 from sknnopt._tasks import current, exchange, ordinal
@@ -97,6 +101,7 @@ class Trained:
     dropouts: tuple[float, ...]
     folds: Folds | None
     facts: dict[str, Any]
+    guard: Guard
 
 
 def train(
@@ -106,6 +111,7 @@ def train(
     data: Data,
     valid: Data | None,
     *,
+    interrupt: Interrupt,
     mode: Mode,
     record: dict[str, np.ndarray] | None,
     fold_seed: int | None = None,
@@ -126,6 +132,8 @@ def train(
         Rows to train on.
     valid : Data or None
         The user's own validation rows.
+    interrupt : Interrupt
+        Tells whether the user wants the training to end.
     mode : {"new", "warm", "continue"}
         Where to start.
     record : dict of ndarray or None
@@ -142,14 +150,24 @@ def train(
     -------
     Trained
         Weights and history.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If ``interrupt`` was noted before anything was trained.
     """
     check_device(estimator.device)
     with (
         threads_of(estimator),
         plain_mode(estimator.device, gradient=False),
     ):
+        checkpoint = None
+        if n_epochs is None:
+            checkpoint = _checkpoint(estimator, record if mode == "warm" else None)
         # A run that goes on has its generators: no seed is drawn.
         seeds = () if mode == "continue" else _seeds(estimator)
+        if checkpoint is not None and checkpoint.seeds is not None:
+            seeds = tuple(checkpoint.seeds)
         if fold_seed is None:
             fold_seed = seeds[0] if seeds else 0
         job = _make_job(estimator, architecture, loss, data, valid, fold_seed, n_epochs)
@@ -165,26 +183,63 @@ def train(
             is_given_valid=valid is not None,
             is_scaled=bool(estimator.scale_inputs),
         )
-        return _run(estimator, job, start, fold_seed, facts, watch)
+        whole = None
+        if checkpoint is not None:
+            whole = _begin(checkpoint, job, start, seeds)
+        if interrupt.is_requested:
+            raise KeyboardInterrupt
+        guard = Guard(interrupt, checkpoint, whole)
+        trained = partial(_trained, job, fold_seed, facts, guard)
+        return _run(estimator, job, start, guard, trained, watch)
+
+
+def _checkpoint(
+    estimator: Any, record: dict[str, np.ndarray] | None
+) -> Checkpoint | None:
+    """Return the file of this fit, if it has one of its own."""
+    # Fits that train together are a search's: its study keeps what is finished.
+    if estimator.checkpoint is None or is_gathered(estimator):
+        return None
+    if estimator.callbacks or has_own_callbacks(estimator):
+        raise ValueError(
+            f"The 'checkpoint' parameter is {str(estimator.checkpoint)!r}, and the fit "
+            "has callbacks. A run with callbacks cannot be gone on with bit for bit, "
+            "as a checkpoint knows nothing of their state. Leave out one of the two."
+        )
+    identity = identity_of(estimator, record)
+    return Checkpoint(estimator.checkpoint, estimator.checkpoint_seconds, identity)
+
+
+def _begin(
+    checkpoint: Checkpoint,
+    job: Job,
+    start: Callable[[], Record],
+    seeds: tuple[int, ...],
+) -> Snapshot:
+    """Return where the run begins or goes on, once it is clear that it can be kept."""
+    resumed = checkpoint.begin(seeds, data_digest(job), job.kind)
+    whole = resumed or Snapshot.start(job, start())
+    checkpoint.try_writing(job, whole)
+    return whole
 
 
 def _run(
     estimator: Any,
     job: Job,
     start: Callable[[], Record],
-    fold_seed: int,
-    facts: dict[str, Any],
+    guard: Guard,
+    trained: Callable[..., Trained],
     watch: EpochWatch | None,
 ) -> Trained:
-    trained = partial(_trained, job, fold_seed, facts)
     if is_gathered(estimator):
         fit = Fit(job, start, bool(estimator.verbose), ordinal())
         arrays, history = exchange(fit, fit.n_bytes)
         return trained(arrays, [history])
     if _may_spread(estimator, job) and is_worthwhile(job, _n_workers(estimator)):
-        arrays, history = train_spread(job, start, _n_workers(estimator))
+        arrays, history = train_spread(job, start, _n_workers(estimator), guard)
         return trained(arrays, [history])
-    make_loop = Loop if watch is None else partial(WatchedLoop, watch, trained)
+    kind = Loop if watch is None else partial(WatchedLoop, watch, trained)
+    make_loop = partial(kind, guard=guard.of(np.arange(len(job))))
     record, lines = _train_alone(estimator, job, start(), make_loop)
     return trained(record.to_arrays(), lines)
 
@@ -193,6 +248,7 @@ def _trained(
     job: Job,
     fold_seed: int,
     facts: dict[str, Any],
+    guard: Guard,
     arrays: dict[str, np.ndarray],
     lines: list[dict[str, np.ndarray]],
 ) -> Trained:
@@ -202,7 +258,7 @@ def _trained(
         folds = Folds(fold_seed, [rows.index for rows in job.rows])
     parameter = float(job.settings.loss_parameter[0])
     dropouts = tuple(job.settings.dropout[0].tolist())
-    return Trained(job.kind, arrays, lines, parameter, dropouts, folds, facts)
+    return Trained(job.kind, arrays, lines, parameter, dropouts, folds, facts, guard)
 
 
 def draw_networks(estimator: Any, kind: Kind) -> Record:

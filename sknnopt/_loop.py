@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from sknnopt._clipper import Clipper
 from sknnopt._feed import Batch, Chunk, Epochs, rows_at_once
+from sknnopt._history import join_lines
 from sknnopt._job import Job
 from sknnopt._layout import spread
 from sknnopt._members import Updates
@@ -25,6 +27,7 @@ from sknnopt._propagation import Propagation
 from sknnopt._record import Record
 from sknnopt._reduction import sum_over_rows
 from sknnopt._scores import Evaluation
+from sknnopt._snapshot import RunGuard, Snapshot
 from sknnopt.losses import LOSSES
 from sknnopt.penalties import (
     add_l1_gradient,
@@ -76,6 +79,8 @@ class Loop:
     is_cancelled : callable or None, default=None
         Asked before every step; where it says True, training ends with
         :class:`CancelledError`.
+    guard : RunGuard or None, default=None
+        Who says where to go on, hears of epochs, and may end the run.
 
     Notes
     -----
@@ -89,19 +94,29 @@ class Loop:
         record: Record,
         hooks: BatchHooks | None = None,
         is_cancelled: Callable[[], bool] | None = None,
+        guard: RunGuard | None = None,
     ) -> None:
-        self.hooks, self._is_cancelled = hooks, is_cancelled
-        self._whole = record
-        self.live = np.arange(len(job))
+        self.hooks, self._is_cancelled, self._guard = hooks, is_cancelled, guard
+        resumed = None if guard is None else guard.resumed()
+        begun = resumed or Snapshot.start(job, record)
+        self._whole = begun.record
+        self.live = np.flatnonzero(begun.is_live)
         self._has_left = np.zeros(len(job), dtype=bool)
-        n_epochs = job.settings.max_epochs if job.n_epochs is None else job.n_epochs
-        self._last_epoch = record.epochs + n_epochs
-        self._begun = time.monotonic()
+        self._last_epoch = begun.last_epoch[self.live]
+        self._begun = time.monotonic() - begun.seconds.max()
         # Whoever leaves: products are rounded otherwise in batches of another size.
         self._batch_size = rows_at_once(job)
-        #: One dict of ``(members,)`` arrays an epoch.
-        self.history: list[dict[str, np.ndarray]] = []
-        self._attach(job, record.padded(job.kind))
+        #: One dict of ``(members,)`` arrays an epoch; of those before a resumption
+        #: the columns.
+        self.history: list[dict[str, np.ndarray]] = [begun.history][
+            : len(begun.history)
+        ]
+        self.kind = job.kind
+        if begun.is_live.all():
+            self._attach(job, self._whole.padded(job.kind))
+        elif len(self.live):
+            living = self._whole.take(self.live).padded(job.kind)
+            self._attach(job.take(self.live), living)
 
     def _attach(self, job: Job, record: Record) -> None:
         """Lay out the tensors that steps work on, for the members that live."""
@@ -175,7 +190,7 @@ class Loop:
 
     def _positions(self, mask: np.ndarray) -> Tensor:
         # Explicit device: the user may have set another default.
-        return torch.from_numpy(np.flatnonzero(mask)).to(self.gradient.device)
+        return torch.from_numpy(np.flatnonzero(mask)).to(self.kind.device)
 
     def _strength(self, values: np.ndarray) -> Tensor | None:
         if not values.any():
@@ -218,7 +233,9 @@ class Loop:
         return self._measured(loss, rates[last, np.arange(len(last))])
 
     def _is_late(self) -> np.ndarray:
-        """Tell which members have used up their time."""
+        """Tell which members have used up their time, or all if they shall end."""
+        if self._guard is not None and self._guard.is_interrupted():
+            return np.ones(len(self.live), dtype=bool)
         late: np.ndarray = (
             time.monotonic() - self._begun >= self.job.settings.max_seconds
         )
@@ -378,6 +395,8 @@ class Loop:
         ended = diverged | (record.stale >= settings.patience)
         ended |= (record.epochs >= self._last_epoch) | self._is_late() | stop_all
         self._release(ended)
+        if self._guard is not None and not ended.all():
+            self._guard.epoch_done(self.standing)
         return not ended.all()
 
     def _return_diverged(self, line: dict[str, np.ndarray]) -> np.ndarray:
@@ -438,6 +457,23 @@ class Loop:
         self.record.best_epoch[ended] = self.record.epochs[ended]
         self._release(ended)
         return not ended.all()
+
+    def standing(self) -> Snapshot:
+        """Return a copy of where the run stands, between two epochs."""
+        members = np.arange(len(self._whole.epochs))
+        whole = self._whole.take(members)
+        whole.put(self.live, self.record.compact(self.kind))
+        # They are the same objects in all records that are taken.
+        whole.generators = deepcopy(whole.generators)
+        last_epoch = self._whole.epochs.copy()
+        last_epoch[self.live] = self._last_epoch
+        return Snapshot(
+            whole,
+            is_live=np.isin(members, self.live),
+            last_epoch=last_epoch,
+            seconds=np.full(len(members), time.monotonic() - self._begun),
+            history=join_lines(self.history),
+        )
 
     @property
     def diverged(self) -> np.ndarray:

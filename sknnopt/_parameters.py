@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from numbers import Integral, Real
@@ -92,6 +93,8 @@ class MLPParameters(BaseEstimator):
         "verbose": ["verbose"],
         "monitor": [StrOptions({"off", "light", "full"})],
         "callbacks": [list, tuple, None],
+        "checkpoint": [str, os.PathLike, None],
+        "checkpoint_seconds": [Interval(Real, 0, np.inf, closed="left")],
         "device": [str],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
     }
@@ -140,6 +143,8 @@ class MLPParameters(BaseEstimator):
         verbose: bool | int = False,
         monitor: str = "light",
         callbacks: Sequence[Any] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float = 60.0,
         device: str = "cpu",
         n_threads: int | None = None,
     ) -> None:
@@ -184,6 +189,8 @@ class MLPParameters(BaseEstimator):
         self.verbose = verbose
         self.monitor = monitor
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
         self.device = device
         self.n_threads = n_threads
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from numbers import Integral, Real
@@ -20,6 +19,7 @@ from sklearn.model_selection import check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sknnopt._digests import described
 from sknnopt._fold_memory import with_memory
 from sknnopt._gathering import WIDTH
 from sknnopt._progress import candidate_bar
@@ -273,9 +273,9 @@ class MLPSearchCV(BaseSearchCV):
     def _settings(self, n_splits: int, data: Any) -> dict[str, Any]:
         """Describe the search, so that another is not taken for it."""
         return {
-            "estimator": _described(self.estimator.get_params()),
-            "scoring": _described(self.scoring),
-            "cv": _described(self.cv),
+            "estimator": described(self.estimator.get_params()),
+            "scoring": described(self.scoring),
+            "cv": described(self.cv),
             "n_splits": n_splits,
             "sampler": self.sampler,
             "pruning": self.pruning,
@@ -313,11 +313,6 @@ class MLPSearchCV(BaseSearchCV):
                 np.int32
             )
         return results
-
-
-def _described(value: Any) -> str:
-    """Return a text that is the same in another process: without addresses."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _backend(run: SearchRun) -> Any:

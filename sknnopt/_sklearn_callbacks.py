@@ -207,7 +207,7 @@ class WatchedLoop(Loop):
         Who is told.
     trained : callable
         Makes what a fit leaves, of the dump of a record and the history's lines.
-    job, record, hooks
+    job, record, hooks, **options
         As in :class:`~sknnopt._loop.Loop`.
     """
 
@@ -218,8 +218,9 @@ class WatchedLoop(Loop):
         job: Job,
         record: Record,
         hooks: Any = None,
+        **options: Any,
     ) -> None:
-        super().__init__(job, record, hooks)
+        super().__init__(job, record, hooks, **options)
         self._watch, self._trained = watch, trained
 
     def epoch(self) -> dict[str, np.ndarray]:
@@ -237,7 +238,5 @@ class WatchedLoop(Loop):
 
     def _fitted(self) -> Any:
         """Return an estimator as if training had ended with this epoch."""
-        whole = self._whole.take(np.arange(len(self._whole.epochs)))
-        whole.put(self.live, self.record.compact(self.kind))
-        arrays = self._at_best(whole).to_arrays()
+        arrays = self._at_best(self.standing().record).to_arrays()
         return self._watch.fitted(self._trained(arrays, list(self.history)))

@@ -18,12 +18,15 @@ import numpy as np
 from sknnopt._advancing import Columns
 from sknnopt._batching import train_together
 from sknnopt._fits import Fit, cut
+from sknnopt._guard import Guard
 from sknnopt._history import join_lines
 from sknnopt._job import Job
 from sknnopt._record import Record
 
 
-def members_of(job: Job, start: Callable[[], Record]) -> list[Fit]:
+def members_of(
+    job: Job, start: Callable[[], Record], guard: Guard | None = None
+) -> list[Fit]:
     """Return a fit for each member of a job.
 
     Parameters
@@ -32,6 +35,8 @@ def members_of(job: Job, start: Callable[[], Record]) -> list[Fit]:
         Of several networks.
     start : callable
         Makes the record that the training begins with.
+    guard : Guard or None, default=None
+        Who keeps the job's work from being lost.
 
     Returns
     -------
@@ -39,8 +44,14 @@ def members_of(job: Job, start: Callable[[], Record]) -> list[Fit]:
         In the order of the members.
     """
     record = start()
-    numbers = np.arange(len(job))[:, None]
-    return [Fit(job.take(own), partial(_begun, record, own)) for own in numbers]
+    return [
+        Fit(
+            job.take(own),
+            partial(_begun, record, own),
+            guard=None if guard is None else guard.of(own),
+        )
+        for own in np.arange(len(job))[:, None]
+    ]
 
 
 def is_worthwhile(job: Job, n_workers: int) -> bool:
@@ -65,7 +76,7 @@ def is_worthwhile(job: Job, n_workers: int) -> bool:
 
 
 def train_spread(
-    job: Job, start: Callable[[], Record], n_workers: int
+    job: Job, start: Callable[[], Record], n_workers: int, guard: Guard | None = None
 ) -> tuple[Columns, Columns]:
     """Train the members of a job on several threads.
 
@@ -77,6 +88,8 @@ def train_spread(
         Makes the record that the training begins with.
     n_workers : int
         Threads that may compute at a time.
+    guard : Guard or None, default=None
+        Who keeps the job's work from being lost.
 
     Returns
     -------
@@ -85,7 +98,7 @@ def train_spread(
     history : dict of ndarray
         A line for each epoch and member.
     """
-    fits = members_of(job, start)
+    fits = members_of(job, start, guard)
     is_unwanted = threading.Event()
 
     def is_cancelled(_: int = 0) -> bool:

@@ -112,3 +112,13 @@ def _libraries() -> list[Any]:
         ThreadpoolController().select(user_api="blas").lib_controllers
     )
     return libraries
+
+
+def _forget_other_threads() -> None:
+    """Let a forked child count its own fits alone: no other thread is there."""
+    global _lock, _users
+    _lock, _users = threading.Lock(), _of_thread.depth
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)

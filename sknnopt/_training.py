@@ -249,6 +249,7 @@ class MemberNet(NeuralNet):
         datasets = self._datasets(X)
         hooks = CallbackHooks(self)
         loop = make_loop(X, self.record, hooks if hooks.any else None)
+        n_before = len(loop.history)
         best: dict[str, float] = {}
         goes_on = True
         while goes_on:
@@ -262,7 +263,7 @@ class MemberNet(NeuralNet):
             self._record(line, best, time.perf_counter() - began)
             goes_on = loop.settle(line, stop_all=self._is_stopped(datasets))
         self._take_result(loop)
-        self._add_records_of_callbacks(loop.history)
+        self._add_records_of_callbacks(loop.history[n_before:])
         return loop.history
 
     def _fit_quietly(self, loop: Loop) -> list[dict[str, np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, ClassVar, Self
@@ -144,6 +145,8 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
         verbose: bool | int = False,
         monitor: str = "light",
         callbacks: Sequence[Any] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float = 60.0,
         device: str = "cpu",
         n_threads: int | None = None,
     ) -> None:
@@ -189,6 +192,8 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
             verbose=verbose,
             monitor=monitor,
             callbacks=callbacks,
+            checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
             device=device,
             n_threads=n_threads,
         )

@@ -7,9 +7,7 @@ document with everything else. No part of it is a pickle.
 from __future__ import annotations
 
 import copy
-import json
 import os
-import secrets
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +26,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from sknnopt import _files
 from sknnopt._codec import CodecError, Decoder, Encoder
 from sknnopt._inputs import Inputs
 from sknnopt._version import __version__
@@ -36,7 +35,7 @@ from sknnopt.regressor import OptimizedMLPRegressor
 
 _FORMAT = "sknnopt"
 _FORMAT_VERSION = 1
-_KEY = "sknnopt"
+_NEED = "Saving and loading need"
 _ESTIMATORS = (OptimizedMLPClassifier, OptimizedMLPRegressor)
 _STEPS = (
     StandardScaler,
@@ -53,6 +52,8 @@ _STEPS = (
 _CLASSES: dict[str, type] = {
     kind.__name__: kind for kind in (*_ESTIMATORS, *_STEPS, Inputs)
 }
+#: Code, and what may be written to where the model was trained.
+_OMITTED = {"callbacks": None, "checkpoint": None}
 #: A file says nothing of single training rows, nor of who looked on.
 _LEFT_OUT = ("oof_prediction_", "_skl_callbacks")
 
@@ -107,7 +108,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     >>> bool((loaded.predict_proba(X) == model.predict_proba(X)).all())
     True
     """
-    to_bytes = _safetensors().numpy.save
+    _files.safetensors(_NEED)
     last = model.steps[-1][1] if isinstance(model, Pipeline) else model
     if type(last) not in _ESTIMATORS:
         raise ValueError(
@@ -116,7 +117,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
             f"{_described(model)} instead."
         )
     check_is_fitted(model)
-    encoder = Encoder(_CLASSES, omitted={"callbacks": None}, left_out=_LEFT_OUT)
+    encoder = Encoder(_CLASSES, omitted=_OMITTED, left_out=_LEFT_OUT)
     document = {
         "format": _FORMAT,
         "format_version": _FORMAT_VERSION,
@@ -124,15 +125,14 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         "class": type(model).__name__,
         "model": encoder.encode(model, "model"),
     }
-    if encoder.seen_omitted:
+    if "callbacks" in encoder.seen_omitted:
         warnings.warn(
             "The 'callbacks' parameter is not saved: the loaded model has None. Set it "
             "again with set_params(callbacks=...).",
             UserWarning,
             stacklevel=2,
         )
-    metadata = {_KEY: json.dumps(document, allow_nan=False)}
-    _write(Path(path), to_bytes(encoder.arrays, metadata=metadata))
+    _files.write_whole(Path(path), _files.to_bytes(document, encoder.arrays))
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -204,6 +204,8 @@ def _try(model: Any) -> None:
         # A cache is a folder of pickles.
         part.memory = None
     last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    # A file from a stranger must not name one that a fit would write.
+    last.checkpoint = None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
         probe = copy.copy(last)
@@ -226,16 +228,6 @@ def _pipelines(model: Any) -> list[Pipeline]:
     return []
 
 
-def _safetensors() -> Any:
-    try:
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError(
-            "Saving and loading need safetensors: pip install sknnopt[save]"
-        ) from error
-    return safetensors
-
-
 def _described(model: Any) -> str:
     name = type(model).__name__
     if isinstance(model, Pipeline):
@@ -248,42 +240,12 @@ def _versions() -> dict[str, str]:
     return {"sknnopt": __version__, **{name: version(name) for name in names}}
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write a file that is whole whenever it can be seen."""
-    # A folder's own temporary file would be readable by its owner only.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        # The user knows the file, not its draft.
-        reason = error.strerror or str(error)
-        raise type(error)(error.errno, reason, str(path)) from error
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 def _read(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
-    safetensors = _safetensors()
-    # Opened once before, so that a missing file is a FileNotFoundError.
-    with path.open("rb"):
-        pass
+    _files.safetensors(_NEED)
     try:
-        with safetensors.safe_open(path, framework="np") as file:
-            text = (file.metadata() or {}).get(_KEY)
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
-        _refuse(path, "is not a safetensors file, or truncated", error)
-    if text is None:
-        _refuse(path, "is a safetensors file, but no model of sknnopt")
-    try:
-        document = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        _refuse(path, "is damaged (its JSON cannot be read)", error)
-    return document, arrays
+        return _files.read(path)
+    except _files.FileFormatError as error:
+        _refuse(path, str(error), error.__cause__)
 
 
 def _check_format(path: Any, document: Any) -> None:
@@ -298,10 +260,6 @@ def _check_format(path: Any, document: Any) -> None:
             f"has format version {found}, and this sknnopt reads up to version "
             f"{_FORMAT_VERSION}: upgrade sknnopt",
         )
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _refuse(path: Any, reason: str, cause: BaseException | None = None) -> NoReturn:
