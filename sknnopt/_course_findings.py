@@ -22,7 +22,7 @@ from sknnopt._table_findings import imbalanced_classes, unscaled_inputs
 #: Share of itself by which a layer's weights move in a step: more is no descent.
 LONG_STEP = 0.05
 #: Less hardly moves a network in a run.
-SHORT_STEP = 5e-4
+SHORT_STEP = 1e-3
 #: Mean change of the training loss from epoch to epoch, by its level, in a rough run.
 ROUGH = 0.05
 #: Share of the constant response's loss that an epoch of the last quarter still gained,
@@ -89,7 +89,7 @@ def learning_rate_too_high(run: Run) -> Finding | None:
         return None
     return Finding(
         "learning_rate_too_high",
-        "severe" if run.progress < LEARNED else "mild",
+        "severe" if has_killed else "mild",
         {
             "update by weights": run.step,
             "change of the loss per epoch": run.roughness,
@@ -108,7 +108,7 @@ def learning_rate_too_low(run: Run) -> Finding | None:
     if run.n_epochs < FEW_EPOCHS or run.n_diverged:
         return None
     is_smooth = np.mean(np.diff(run.column("train_loss")) < 0) > 0.7
-    if not (run.step < SHORT_STEP and is_smooth and run.gain_at_end > 0):
+    if not (run.early_step < SHORT_STEP and is_smooth and run.gain_at_end > 0):
         return None
     if any(cause(run) for cause in (*_BLOCKS, initialization_variance)):
         return None
@@ -116,7 +116,7 @@ def learning_rate_too_low(run: Run) -> Finding | None:
         "learning_rate_too_low",
         "severe" if run.progress < LEARNED else "mild",
         {
-            "update by weights": run.step,
+            "update by weights": run.early_step,
             "share of the loss taken off": run.progress,
             "learning rate": _rate(run),
         },

@@ -111,9 +111,13 @@ class Run:
     @cached_property
     def step(self) -> float:
         """Typical length of an update by that of the weights, in the second half."""
-        late = self.of_layers("update_ratio")[self.n_epochs // 2 :]
-        known = late[np.isfinite(late) & (late > 0)]
-        return float(np.exp(np.log(known).mean())) if len(known) else np.nan
+        return _geometric_mean(self.of_layers("update_ratio")[self.n_epochs // 2 :])
+
+    @cached_property
+    def early_step(self) -> float:
+        """The same in the first half, before a schedule has lowered the rate much."""
+        half = (self.n_epochs + 1) // 2
+        return _geometric_mean(self.of_layers("update_ratio")[:half])
 
     @cached_property
     def roughness(self) -> float:
@@ -165,6 +169,12 @@ class Run:
             if (spread <= _EQUAL * largest).any():
                 found.append(segment.layer)
         return tuple(found)
+
+
+def _geometric_mean(values: np.ndarray) -> float:
+    """Average what is known and positive; NaN of nothing."""
+    known = values[np.isfinite(values) & (values > 0)]
+    return float(np.exp(np.log(known).mean())) if len(known) else np.nan
 
 
 def means_by_epoch(history: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -110,7 +110,8 @@ def dead_units(run: Run) -> Finding | None:
         return None
     return Finding(
         "dead_units",
-        "severe" if shares.max() > 0.8 else "mild",
+        # Where there is no progress yet, it will be slow.
+        "severe" if shares.max() > 0.8 and not run.progress > MOST else "mild",
         {f"dead in layer {layer}": float(shares[layer]) for layer in layers},
         "Most relu units of a layer are 0 for every row, and so is their derivative: "
         "they learn no more. Steps that are too long bring it about.",

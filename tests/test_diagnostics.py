@@ -40,6 +40,12 @@ FACTS = {
     "restores_best": True,
     "learning_rate": 1e-3,
     "max_epochs": 100,
+    "patience": 15,
+    "tol": 1e-4,
+    "task": "classification",
+    "dropout": [0.0, 0.0, 0.0],
+    "penalty": 0.0,
+    "weight_decay": 0.0,
     "class_counts": [150, 150],
     "constant_loss": 0.69,
     "inputs": None,
@@ -97,8 +103,8 @@ CASES = {
         {"gradient_norm": [2e-2, 1e-1, 0.3, 1.0], "shape": SIGMOID},
     ),
     "exploding_gradients": (
-        {"first_gradient_norm": 51.0},
-        {"first_gradient_norm": 49.0},
+        {"first_gradient_norm": 101.0, "weight_init": "random_normal"},
+        {"first_gradient_norm": 99.0, "weight_init": "random_normal"},
     ),
     "dead_units": ({"dead_share": 0.51}, {"dead_share": 0.5}),
     "saturation": (
@@ -132,6 +138,15 @@ CASES = {
         {"class_counts": [870, 130]},
     ),
     "divergence": ({"n_diverged": 1}, {"n_diverged": 0}),
+    "underfitting": (
+        {"dropout": [0.5, 0.0, 0.0], "train_loss": 0.5, "valid_loss": 0.5},
+        {"dropout": [0.4, 0.0, 0.0], "train_loss": 0.5, "valid_loss": 0.5},
+    ),
+    "learning_rate_too_low": ({"update_ratio": 9e-4}, {"update_ratio": 1.1e-3}),
+    "stopped_too_early": (
+        {"patience": 3, "lasting_loss": np.linspace(0.6, 0.45, EPOCHS)},
+        {"patience": 4, "lasting_loss": np.linspace(0.6, 0.45, EPOCHS)},
+    ),
 }
 
 
@@ -162,6 +177,32 @@ def test_remedies_are_parameters(name):
     assert finding.remedy
     model = OptimizedMLPClassifier().set_params(**finding.remedy)
     model._validate_params()
+
+
+@pytest.mark.parametrize(
+    "hindrance",
+    [
+        {"penalty": 0.01},
+        {"weight_decay": 0.3},
+        {"shape": replace(SHAPE, hidden=(3,) * 3)},
+    ],
+)
+def test_held_back_networks_underfit(hindrance):
+    """Penalties, decay and narrow layers count as dropout does, alone and only then."""
+    stuck = {"train_loss": 0.5, "valid_loss": 0.5}
+    assert examine(healthy(**stuck)).is_healthy
+    assert examine(healthy(**stuck, **hindrance)).names == ["underfitting"]
+    # A distance to the validation loss speaks against it.
+    assert examine(healthy(**{**stuck, "valid_loss": 0.7}, **hindrance)).is_healthy
+
+
+def test_gradients_that_are_no_numbers_have_exploded():
+    """A gradient that is not finite was beyond all bounds before."""
+    norms = np.where(np.arange(EPOCHS) < EPOCHS - 1, 0.6, np.nan)
+    found = examine(healthy(gradient_norm=0.3, **{"n_diverged": 1}))
+    assert "exploding_gradients" not in found.names
+    columns = dict(healthy().columns, gradient_norm=norms)
+    assert "exploding_gradients" in examine(healthy(columns=columns)).names
 
 
 def test_every_finding_is_documented():

@@ -36,8 +36,11 @@ def learning_rate_too_high(case: Case) -> Verdict:
 def learning_rate_too_low(case: Case) -> Verdict:
     is_low, numbers = _other_rate(case, (10.0, 100.0))
     # Where some more epochs are enough, it was too few of them; and longer steps also
-    # get over weights that were badly drawn.
-    is_low = is_low and not (_is_cut_short(case) or _is_badly_drawn(case))
+    # get over weights that were badly drawn, and inputs of unlike scales.
+    others = (_is_cut_short, _is_badly_drawn, _is_badly_scaled)
+    is_other = any(other(case) for other in others)
+    # Units that long steps have put to death wake up in longer ones, at times.
+    is_low = is_low and not is_other and not learning_rate_too_high(case)[0]
     return is_low, numbers
 
 
@@ -51,6 +54,11 @@ def _is_cut_short(case: Case) -> bool:
 def _is_badly_drawn(case: Case) -> bool:
     """Tell whether the initial weights explain what is wrong."""
     return case.is_explained(case.refit(weight_init="auto"))
+
+
+def _is_badly_scaled(case: Case) -> bool:
+    """Tell whether the scales of the inputs explain what is wrong."""
+    return case.is_explained(case.refit(scale_inputs=True))
 
 
 def _other_rate(case: Case, factors: tuple[float, ...]) -> Verdict:
@@ -107,8 +115,9 @@ def stopped_too_early(case: Case) -> Verdict:
     other = _longer(case)
     is_short = case.is_explained(other)
     numbers = {"gain": gain, "closed": case.closed(other)}
-    # What a higher rate cures in as many epochs has had enough of them.
-    return is_short and not learning_rate_too_low(case)[0], numbers
+    # What a higher rate, or inputs of one scale, cure in as many epochs has had enough.
+    is_other = learning_rate_too_low(case)[0] or _is_badly_scaled(case)
+    return is_short and not is_other, numbers
 
 
 # ---------------------------------------------------------------- fit to the rows
@@ -135,6 +144,7 @@ def underfitting(case: Case) -> Verdict:
         or learning_rate_too_high(case)[0]
         or learning_rate_too_low(case)[0]
         or _is_badly_drawn(case)
+        or _is_badly_scaled(case)
     )
     return not is_other, {"closed": case.closed(other, "train")}
 

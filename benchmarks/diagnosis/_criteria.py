@@ -85,8 +85,8 @@ LABELS: dict[str, Label] = {
     "learning_rate_too_low": Label(
         _course_criteria.learning_rate_too_low,
         "Harm, and a training loss above the twins'; 10 or 100 times the rate "
-        f"{_EXPLAINS}, on training and test rows; 40 epochs instead of fewer, and the "
-        "automatic initializer, do not.",
+        f"{_EXPLAINS}, on training and test rows; 40 epochs instead of fewer, the "
+        "automatic initializer, scaled inputs and a lower rate do not.",
     ),
     "divergence": Label(
         _course_criteria.divergence,
@@ -102,14 +102,15 @@ LABELS: dict[str, Label] = {
         _course_criteria.underfitting,
         "Harm, and a training loss above the twins'; 64 units in 2 layers or more "
         f"without dropout, penalties and decay {_EXPLAINS} on the training rows; "
-        "more epochs, another rate and the automatic initializer do not.",
+        "more epochs, another rate, the automatic initializer and scaled inputs do "
+        "not.",
         TRAIN_LOSS,
     ),
     "stopped_too_early": Label(
         _course_criteria.stopped_too_early,
         "The last quarter of epochs still gained 1 % of the constant response's "
         f"training loss; harm; three times the epochs, and 40 at least, {_EXPLAINS}; "
-        "the rate is not too low.",
+        "the rate is not too low, and scaled inputs do not.",
     ),
     "noisy_validation": Label(
         _course_criteria.noisy_validation,
