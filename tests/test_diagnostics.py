@@ -199,7 +199,7 @@ def test_held_back_networks_underfit(hindrance):
 def test_gradients_that_are_no_numbers_have_exploded():
     """A gradient that is not finite was beyond all bounds before."""
     norms = np.where(np.arange(EPOCHS) < EPOCHS - 1, 0.6, np.nan)
-    found = examine(healthy(gradient_norm=0.3, **{"n_diverged": 1}))
+    found = examine(healthy(gradient_norm=0.3, n_diverged=1))
     assert "exploding_gradients" not in found.names
     columns = dict(healthy().columns, gradient_norm=norms)
     assert "exploding_gradients" in examine(healthy(columns=columns)).names
