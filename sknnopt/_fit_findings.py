@@ -133,8 +133,9 @@ def noisy_validation(run: Run) -> Finding | None:
         "noisy_validation",
         "mild",
         {"validation rows": float(n_valid)},
-        f"A loss on {n_valid} rows says little of which epoch is best. Several networks "
-        "that each hold out another fold validate on all rows, and their mean errs less.",
+        f"A loss on {n_valid} rows says little of which epoch is best. Several "
+        "networks that each hold out another fold validate on all rows, and their mean "
+        "errs less.",
         {"n_members": ENSEMBLE},
         (),
         run.span,
