@@ -187,5 +187,5 @@ assert (l1["below 0.01"] > l2["below 0.01"]).all()
 # Source
 # ------
 # Goodfellow, Bengio & Courville 2016, *Deep learning*, section 7.1; Krogh & Hertz 1991,
-# *A simple weight decay can improve generalization*, equation 2; Loshchilov & Hutter
-# 2019, *Decoupled weight decay regularization*, section 2.
+# *A simple weight decay can improve generalization*; Loshchilov & Hutter 2019,
+# *Decoupled weight decay regularization*, algorithm 2.

@@ -160,5 +160,5 @@ assert (by_loss == by_accuracy).mean() < 0.3
 # %%
 # Source
 # ------
-# Prechelt 1998, *Early stopping, but when?*, sections 1 and 2; Goodfellow, Bengio &
+# Prechelt 1998, *Early stopping, but when?*, section 1; Goodfellow, Bengio &
 # Courville 2016, *Deep learning*, section 7.8.
