@@ -344,7 +344,7 @@ REFERENCES = """
 .. [7] Pascanu, Mikolov and Bengio 2013, On the difficulty of training recurrent
    neural networks, algorithm 1.
 .. [8] Gorishniy, Rubachev and Babenko 2022, On embeddings for numerical features in
-   tabular deep learning, section 3.2.
+   tabular deep learning, piecewise linear encoding.
 """
 
 

@@ -57,8 +57,8 @@ def column_moments(
 
     References
     ----------
-    Chan, Golub and LeVeque 1983, Algorithms for computing the sample variance,
-    equation 2.1.
+    Chan, Golub and LeVeque 1983, Algorithms for computing the sample variance: the
+    pairwise algorithm.
     """
     with np.errstate(all="ignore"):
         if sparse.issparse(X):

@@ -56,8 +56,8 @@ class Bins:
         References
         ----------
         Gorishniy, Rubachev and Babenko 2022, On embeddings for numerical features in
-        tabular deep learning, equation 1; here it ends at the outer edges, too, and is
-        centred.
+        tabular deep learning, piecewise linear encoding; here it ends at the outer
+        edges, too, and is centred.
         """
         reach = X[:, self.column] - self.low.astype(X.dtype)
         reach *= (1.0 / self.width).astype(X.dtype)

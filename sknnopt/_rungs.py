@@ -6,11 +6,11 @@ training, in epochs; the last is rung 1. Nothing here knows what is trained.
 References
 ----------
 Jamieson and Talwalkar 2016, Non-stochastic best arm identification and hyperparameter
-optimization, AISTATS, section 3 (successive halving).
+optimization, AISTATS (successive halving).
 Li et al. 2018, Hyperband: a novel bandit-based approach to hyperparameter optimization,
 JMLR 18(185), Algorithm 1.
-Li et al. 2020, A system for massively parallel hyperparameter tuning, MLSys,
-Algorithm 2 (ASHA).
+Li et al. 2020, A system for massively parallel hyperparameter tuning, MLSys
+(ASHA).
 """
 
 from __future__ import annotations

@@ -115,9 +115,9 @@ class MLPSearchCV(BaseSearchCV):
     References
     ----------
     .. [1] Bergstra, Bardenet, Bengio and Kegl 2011, Algorithms for hyper-parameter
-       optimization, section 4.
+       optimization.
     .. [2] Jamieson and Talwalkar 2016, Non-stochastic best arm identification and
-       hyperparameter optimization, algorithm 1.
+       hyperparameter optimization.
     .. [3] Li, Jamieson, DeSalvo, Rostamizadeh and Talwalkar 2018, Hyperband: a novel
        bandit-based approach to hyperparameter optimization, algorithm 1.
 

@@ -92,7 +92,7 @@ def parameter_importance(
     .. [2] P. Geurts, D. Ernst, L. Wehenkel, "Extremely randomized trees", Machine
        Learning 63, 2006.
     .. [3] C. Nadeau, Y. Bengio, "Inference for the generalization error", Machine
-       Learning 52, 2003, section 3.
+       Learning 52, 2003.
     .. [4] F. Hutter, H. Hoos, K. Leyton-Brown, "An efficient approach for assessing
        hyperparameter importance", ICML 2014.
 

@@ -209,7 +209,7 @@ ACTIVATIONS: dict[str, ActivationOption] = {
         make=_relu,
         summary="Rectified linear unit, max(x, 0).",
         reference="Nair & Hinton 2010, Rectified linear units improve restricted "
-        "Boltzmann machines, section 2",
+        "Boltzmann machines",
         presets=frozenset({"small", "standard", "regularization", "guide"}),
         backward=_relu_backward,
         initializer="he_uniform",
@@ -228,7 +228,7 @@ ACTIVATIONS: dict[str, ActivationOption] = {
         make=_sigmoid,
         summary="Logistic function; its derivative is at most 1/4.",
         reference="Rumelhart, Hinton & Williams 1986, Learning representations by "
-        "back-propagating errors, eq. 2",
+        "back-propagating errors",
         presets=frozenset({"guide"}),
         backward=_sigmoid_backward,
         initializer="xavier_uniform",
@@ -238,7 +238,7 @@ ACTIVATIONS: dict[str, ActivationOption] = {
         make=_leaky_relu,
         summary="Rectified linear unit with slope 0.01 below 0.",
         reference="Maas, Hannun & Ng 2013, Rectifier nonlinearities improve neural "
-        "network acoustic models, section 2",
+        "network acoustic models",
         presets=frozenset({"standard"}),
         backward=_leaky_relu_backward,
         initializer="he_uniform",
@@ -247,7 +247,7 @@ ACTIVATIONS: dict[str, ActivationOption] = {
         make=_elu,
         summary="Exponential linear unit, exp(x) - 1 below 0.",
         reference="Clevert, Unterthiner & Hochreiter 2016, Fast and accurate deep "
-        "network learning by exponential linear units, section 3",
+        "network learning by exponential linear units",
         presets=frozenset({"standard"}),
         backward=_elu_backward,
         initializer="he_uniform",
@@ -255,7 +255,7 @@ ACTIVATIONS: dict[str, ActivationOption] = {
     "selu": ActivationOption(
         make=_selu,
         summary="Scaled exponential linear unit; keeps mean 0 and variance 1.",
-        reference="Klambauer et al. 2017, Self-normalizing neural networks, eq. 2",
+        reference="Klambauer et al. 2017, Self-normalizing neural networks",
         presets=frozenset({"standard"}),
         backward=_selu_backward,
         initializer="lecun_normal",
@@ -263,7 +263,7 @@ ACTIVATIONS: dict[str, ActivationOption] = {
     "gelu": ActivationOption(
         make=_gelu,
         summary="Gaussian error linear unit, x times the normal distribution function.",
-        reference="Hendrycks & Gimpel 2016, Gaussian error linear units, section 2",
+        reference="Hendrycks & Gimpel 2016, Gaussian error linear units",
         presets=frozenset({"standard"}),
         backward=_gelu_backward,
         reads_input=True,
@@ -273,7 +273,7 @@ ACTIVATIONS: dict[str, ActivationOption] = {
         make=_silu,
         summary="Sigmoid linear unit (swish), x sigmoid(x).",
         reference="Elfwing, Uchibe & Doya 2018, Sigmoid-weighted linear units for "
-        "neural network function approximation in reinforcement learning, section 2",
+        "neural network function approximation in reinforcement learning",
         presets=frozenset({"standard"}),
         backward=_silu_backward,
         reads_input=True,
@@ -283,7 +283,7 @@ ACTIVATIONS: dict[str, ActivationOption] = {
         make=_mish,
         summary="Smooth and non-monotonic, x tanh(softplus(x)).",
         reference="Misra 2020, Mish: a self regularized non-monotonic activation "
-        "function, section 2",
+        "function",
         backward=_mish_backward,
         reads_input=True,
         initializer="he_uniform",
@@ -292,7 +292,7 @@ ACTIVATIONS: dict[str, ActivationOption] = {
         make=_softplus,
         summary="Smooth rectifier, log(1 + exp(x)).",
         reference="Dugas et al. 2001, Incorporating second-order functional knowledge "
-        "for better option pricing, section 3",
+        "for better option pricing",
         backward=_softplus_backward,
         reads_input=True,
         initializer="he_uniform",

@@ -203,7 +203,7 @@ LOSSES: dict[str, LossOption] = {
         gradient=_binary_cross_entropy_gradient,
         prepare=_binary_cross_entropy_offset,
         summary="Log-loss of a sigmoid per output: two classes, or many labels.",
-        reference=f"{_PRML}, eqs. 5.21 and 5.22; smoothing: Szegedy et al. 2016, "
+        reference=f"{_PRML}, eqs. 5.21 and 5.23; smoothing: Szegedy et al. 2016, "
         "Rethinking the Inception architecture for computer vision, section 7",
         task="classification",
         respond=torch.sigmoid,
@@ -255,7 +255,7 @@ LOSSES: dict[str, LossOption] = {
         make=_poisson,
         gradient=_poisson_gradient,
         summary="Log-likelihood of counts; predicts exp(raw), always positive.",
-        reference="McCullagh & Nelder 1989, Generalized linear models, chapter 6",
+        reference="McCullagh & Nelder 1989, Generalized linear models",
         task="regression",
         respond=torch.exp,
         target_scaling="mean",

@@ -328,7 +328,7 @@ OPTIMIZERS: dict[str, OptimizerOption] = {
         make=_adagrad,
         summary="Gradient over the root of the sum of its squares.",
         reference="Duchi, Hazan & Singer 2011, Adaptive subgradient methods for online "
-        "learning and stochastic optimization, section 1",
+        "learning and stochastic optimization",
         slots={"square_sum": None},
         learning_rate=1e-2,
     ),

@@ -26,7 +26,7 @@ def l1_penalty(weights: Tensor, strength: Tensor) -> Tensor:
 
     References
     ----------
-    Tibshirani 1996, Regression shrinkage and selection via the lasso, eq. 1.
+    Tibshirani 1996, Regression shrinkage and selection via the lasso.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def l2_penalty(weights: Tensor, strength: Tensor) -> Tensor:
 
     References
     ----------
-    Krogh & Hertz 1991, A simple weight decay can improve generalization, eq. 2.
+    Krogh & Hertz 1991, A simple weight decay can improve generalization.
 
     Examples
     --------

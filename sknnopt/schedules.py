@@ -207,7 +207,7 @@ SCHEDULES: dict[str, ScheduleOption] = {
         make=_exponential,
         summary="Geometric decay, from 1 to the decay factor over the run.",
         reference="Li & Arora 2020, An exponential learning rate schedule for deep "
-        "learning, section 1",
+        "learning",
     ),
     "step": ScheduleOption(
         make=_step,
@@ -226,7 +226,7 @@ SCHEDULES: dict[str, ScheduleOption] = {
         make=_one_cycle,
         summary="Up from 1/25 in the first 30 % of the run, then down to 1/250000.",
         reference="Smith & Topin 2019, Super-convergence: very fast training of neural "
-        "networks using large learning rates, section 3",
+        "networks using large learning rates",
         presets=frozenset({"standard"}),
     ),
     "reduce_on_plateau": ScheduleOption(

@@ -62,6 +62,21 @@ def test_option_table_has_a_row_for_each_option() -> None:
     ]
 
 
+def test_option_table_puts_references_below_summaries() -> None:
+    """A reference is a paragraph in the summary's cell, indented as that is."""
+    list_table = pytest.importorskip("option_tables").list_table
+    option = SimpleNamespace(summary="Some prose.", reference="A book", task="both")
+    lines = list(list_table({"name": option}, ["summary", "task", "reference"]))
+    assert "\n".join(lines).partition("``name``\n")[2].splitlines() == [
+        "     - Some prose.",
+        "",
+        "       .. rst-class:: source",
+        "",
+        "       A book",
+        "     - ``both``",
+    ]
+
+
 # ---------------------------------------------------------------- the guide
 
 CHAPTERS = sorted((DOCS / "guide").glob("plot_*.py"))

@@ -19,6 +19,7 @@ PARAMETERS: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.titlelocation": "left",
     "axes.titlesize": "medium",
+    "figure.constrained_layout.h_pad": 0.08,  # a title off the panel above
     "figure.constrained_layout.use": True,
     "figure.dpi": 100,
     "figure.figsize": (5.0, 3.4),

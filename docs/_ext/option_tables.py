@@ -2,7 +2,8 @@
 
 ``.. option-table:: losses LOSSES`` writes one row for each entry of
 ``sknnopt.losses.LOSSES``. The option ``:fields:`` names the attributes of the
-entries that become columns after the name.
+entries that become columns after the name; ``reference``, which is long, stands below
+the first of them.
 
 The directive ``preset-table`` shows what the search spaces named as its arguments have
 in common and where they differ: a row for each parameter, a column for each space.
@@ -11,6 +12,7 @@ in common and where they differ: a row for each parameter, a column for each spa
 from __future__ import annotations
 
 from importlib import import_module
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from docutils.parsers.rst import directives
@@ -45,16 +47,20 @@ def list_table(registry: Mapping[str, Any], fields: Sequence[str]) -> Iterator[s
     registry : mapping of str to Option
         The options by name.
     fields : sequence of str
-        Attributes of an option, one column each.
+        Attributes of an option, one column each but for ``"reference"``.
 
     Yields
     ------
     str
         One line of reStructuredText.
     """
-    rows = [["Name", *map(header, fields)]]
+    columns = [field for field in fields if field != "reference"]
+    rows = [["Name", *map(header, columns)]]
     for name, option in registry.items():
-        rows.append([f"``{name}``", *(cell(getattr(option, f)) for f in fields)])
+        first, *others = (cell(getattr(option, column)) for column in columns)
+        if "reference" in fields:
+            first += f"\n\n.. rst-class:: source\n\n{option.reference}"
+        rows.append([f"``{name}``", first, *others])
     yield from write(rows)
 
 
@@ -95,7 +101,7 @@ def write(rows: Sequence[Sequence[str]], title: str = "") -> Iterator[str]:
     for row in rows:
         first, *others = row
         yield f"   * - {first}"
-        yield from (f"     - {text}" for text in others)
+        yield from (f"     - {indent(text, ' ' * 7).lstrip()}" for text in others)
 
 
 class OptionTable(SphinxDirective):

@@ -110,7 +110,8 @@ trained.round(3)
 # ----------------------------
 # *Relu does not fade* is a claim about relu **with He's weights**. From Xavier's
 # weights relu fades faster than tanh, as the picture above shows: half of the units are
-# silent, and nothing makes up for it. He's weights have twice the variance.
+# silent, and nothing makes up for it. Between layers of one width He's weights have
+# twice the variance.
 #
 # *The sigmoid fades* leaves out the other factor of each layer, its weights. A layer's
 # factor is the derivative times the weights; from weights four times as large as

@@ -68,11 +68,12 @@ pd.Series(largest).map("{:.0e}".format).to_frame("largest difference")
 # %%
 # Why these pairs
 # ---------------
-# Each loss is the negative log-likelihood of a distribution (Bernoulli, categorical,
-# normal), and with its own head the gradient at the raw output is simply *prediction
-# minus target*. With the squared error behind a sigmoid the sigmoid's derivative comes
-# in as a factor: where the network is badly wrong, that gradient is nearly zero. Both
-# gradients are taken here by finite differences, for a target of one.
+# Each loss is, up to constants, the negative log-likelihood of a distribution
+# (Bernoulli, categorical, normal), and with its own head the gradient at the raw output
+# is *prediction minus target* (twice that for the squared error). With the squared
+# error behind a sigmoid the sigmoid's derivative comes in as a factor: where the
+# network is badly wrong, that gradient is nearly zero. Gradients of both losses behind
+# a sigmoid, by finite differences, for a target of one:
 
 raw = np.linspace(-8, 8, 321)
 step = 1e-5
@@ -132,8 +133,9 @@ heads = pd.DataFrame(rows).groupby("loss").mean()
 heads.round(3)
 
 # %%
-# The linear output is a little less accurate. Its log-loss, clipped to between 0 and 1,
-# is far higher: clipping turns confident mistakes into certain ones.
+# The linear output is a little less accurate. The log-loss of what it predicts,
+# clipped to between 0 and 1, is far higher: clipping turns confident mistakes into
+# certain ones.
 #
 # The list also has gaps. A target of several labels takes one sigmoid for each; counts
 # take ``loss="poisson"``, whose output is a logarithm; where outliers should not pull,
@@ -155,6 +157,7 @@ print(f"ratio of the predictions: {ratio.min():.6f} to {ratio.max():.6f}")
 assert chosen["loss"].tolist() == names
 assert max(largest.values()) < 1e-12
 assert np.allclose(gradients["cross-entropy"], expit(raw) - 1, atol=1e-9)
+assert abs(gradients.loc[-8.0, "squared error"]) < 0.001
 cross_entropies = heads.loc[names[:2]]
 assert np.ptp(cross_entropies["accuracy"]) < 0.01
 assert heads["accuracy"].idxmin() == "squared_error"

@@ -110,7 +110,7 @@ best.round(4)
 # %%
 # The table has each optimizer at the rate with its lowest training loss, log-loss and
 # accuracy there on held-out digits, and the number of rates, of the eleven, whose
-# training loss is below 0.2.
+# training loss is below 0.2. Adadelta's best is the highest that was tried.
 #
 # Where the claim is imprecise
 # ----------------------------
@@ -147,6 +147,8 @@ assert last.drop(["Adam", "RMSProp"]).min() > 1
 assert last["SGD"] > 2
 leaders = best.loc[["momentum", "Adadelta", "Adam"]]
 assert leaders["accuracy"].min() > 0.95
+assert np.ptp(leaders["accuracy"]) < 0.02
+assert best.loc["Adadelta", "learning_rate"] == rates[-1]
 assert best.loc["momentum", "rates that do"] >= best.loc["Adam", "rates that do"]
 assert best["learning_rate"].max() >= 100 * best["learning_rate"].min()
 assert np.allclose(*tenfold.iloc[:4].to_numpy().T, rtol=0.2)

@@ -146,8 +146,8 @@ trained.round(3)
 # %%
 # Where the claim is imprecise
 # ----------------------------
-# *Xavier's weights are drawn from* U[-1/sqrt(n), 1/sqrt(n)], as the guide gives them,
-# is what Glorot and Bengio argue **against**. That old rule (their equation 1, here
+# *Xavier's weights* are drawn from U[-1/sqrt(n), 1/sqrt(n)] in the guide. That is what
+# Glorot and Bengio argue **against**. The old rule (their equation 1, here
 # ``"xavier_fan_in"``) has the variance 1 / (3 n), a third of what keeps a signal; they
 # propose U[-sqrt(6 / (n + m)), sqrt(6 / (n + m))] with the variance 2 / (n + m)
 # (equation 16, ``"xavier_uniform"``). The third shows in the factors above, and again
@@ -163,8 +163,9 @@ pd.Series(variances).round(3).to_frame("variance times n, for n = m = 64")
 # %%
 # *Xavier keeps the variance under tanh and sigmoid* is derived for units that are
 # linear with slope one, as tanh is near zero. Tanh is flatter elsewhere, so the signal
-# still sinks, but slowly. The slope of the sigmoid is at most a quarter: its variance
-# between rows falls to less than a sixteenth with each layer, whatever Xavier says.
+# still sinks, but slowly. The slope of the sigmoid is at most a quarter: even with
+# Xavier's weights the variance between rows falls to less than a sixteenth with each
+# layer.
 
 signal, spread = digits, []
 for _ in range(4):

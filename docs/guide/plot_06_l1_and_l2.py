@@ -122,8 +122,8 @@ histograms = pd.DataFrame(
 histograms.round(4)
 
 # %%
-# L2 draws the whole histogram together. L1 puts nearly all weights at zero, and lets
-# the few that remain grow larger than they were without any penalty.
+# L2 draws the whole histogram together. L1 brings nearly all weights close to zero, and
+# lets the few that remain grow larger than they were without any penalty.
 #
 # How strong
 # ----------
@@ -159,13 +159,12 @@ pd.concat(parts, names=["penalty", "strength"]).round(3)
 # *The name.* The update of the claim is L2's; L1's subtracts a constant. Which one is
 # meant matters, as the histograms show.
 #
-# *L1 sets weights to zero.* Its gradient, followed by any optimizer, takes them to
-# about zero, and there they go back and forth by one step: none of them is exactly
-# zero. To leave weights out, choose a threshold.
+# *L1 sets weights to zero.* Steps along its gradient take them to about zero, and there
+# they go back and forth by one step: none of them is exactly zero. To leave weights
+# out, choose a threshold.
 #
 # *L1 and L2 prevent overfitting* about equally well on this table, each at a strength
-# of its own. What differs is what the network looks like. And the best strength depends
-# on the optimizer, for the reason given above.
+# of its own. What differs is what the network looks like.
 #
 # What is said above is checked each time that this page is built:
 
@@ -187,5 +186,5 @@ assert (l1["below 0.01"] > l2["below 0.01"]).all()
 # Source
 # ------
 # Goodfellow, Bengio & Courville 2016, *Deep learning*, section 7.1; Krogh & Hertz 1991,
-# *A simple weight decay can improve generalization*, equation 2; Loshchilov & Hutter
-# 2019, *Decoupled weight decay regularization*, section 2.
+# *A simple weight decay can improve generalization*; Loshchilov & Hutter 2019,
+# *Decoupled weight decay regularization*, algorithm 2.

@@ -14,12 +14,12 @@ PAGE = """\
 <style>
 :root {
   --ink: #1d2329; --soft: #5a646e; --paper: #ffffff; --panel: #f5f7f9;
-  --rule: #d5dbe1; --blue: #0072b2; --vermilion: #d55e00;
+  --rule: #d5dbe1; --blue: #0072b2; --vermilion: #d55e00; --shade: #1d232959;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --ink: #e4e8ec; --soft: #a0abb5; --paper: #14181c; --panel: #1d2329;
-    --rule: #363f48; --blue: #56b4e9; --vermilion: #f0905a;
+    --rule: #363f48; --blue: #56b4e9; --vermilion: #f0905a; --shade: #ffffff40;
   }
 }
 * { box-sizing: border-box; }
@@ -41,7 +41,21 @@ p { margin: .4rem 0; max-width: 46rem; text-wrap: pretty; }
 .columns { display: grid; gap: 0 2.5rem; grid-template-columns: 1fr; }
 @media (min-width: 46rem) { .columns { grid-template-columns: 1fr 1fr; } }
 .columns > * { min-width: 0; }
-.scroll { overflow-x: auto; }
+.scroll, pre {  /* A shadow at the edge beyond which there is more. */
+  overflow-x: auto;
+  background:
+    linear-gradient(to right, var(--ground) 40%, transparent) left / 2rem 100% local,
+    linear-gradient(to left, var(--ground) 40%, transparent) right / 2rem 100% local,
+    linear-gradient(to right, var(--shade), transparent) left / .5rem 100%,
+    linear-gradient(to left, var(--shade), transparent) right / .5rem 100%;
+  background-color: var(--ground); background-repeat: no-repeat;
+}
+.scroll { --ground: var(--paper); }
+@media (max-width: 30rem) {
+  .scroll table:not(.matrix) { font-size: .85rem; }
+  .scroll th, .scroll table:not(.matrix) td { padding-inline: .35rem; }
+  .scroll th { white-space: normal; }
+}
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .75rem; text-align: right; white-space: nowrap; }
 th:first-child { padding-left: 0; text-align: left; font-weight: 400; }
@@ -95,8 +109,8 @@ figure.single { max-width: 34rem; }
 svg { display: block; width: 100%; height: auto; }
 svg text { font-family: system-ui, sans-serif !important; }
 pre {
-  background: var(--panel); border-radius: .4rem; margin: .6rem 0;
-  overflow-x: auto; padding: .75rem 1rem; font-size: .9rem;
+  --ground: var(--panel);
+  border-radius: .4rem; margin: .6rem 0; padding: .75rem 1rem; font-size: .9rem;
 }
 footer { border-top: 1px solid var(--rule); margin-top: 2.5rem; padding-top: .75rem; }
 </style>
