@@ -117,7 +117,7 @@ FINDINGS: dict[str, FindingOption] = {
         make=gradients.dead_units,
         summary="Most relu units of a layer are 0 for every row.",
         reference="Maas, Hannun & Ng 2013, Rectifier nonlinearities improve neural "
-        "network acoustic models, section 2",
+        "network acoustic models",
         is_initial=True,
     ),
     "learning_rate_too_high": FindingOption(
@@ -163,8 +163,7 @@ FINDINGS: dict[str, FindingOption] = {
     "imbalanced_classes": FindingOption(
         make=table.imbalanced_classes,
         summary="A class is rare, and counts no more than the others.",
-        reference="He & Garcia 2009, Learning from imbalanced data, section 2",
-        is_initial=True,
+        reference="He & Garcia 2009, Learning from imbalanced data",
     ),
 }
 
