@@ -11,7 +11,7 @@ from sknnopt._feed import padded_rows, some_rows
 from sknnopt._history import STATISTICS
 from sknnopt._job import Kind
 from sknnopt._layout import Layout
-from sknnopt._monitoring import layer_readers, layer_squares, layer_starts
+from sknnopt._monitoring import OutputReader, layer_squares, layer_starts
 from sknnopt._network import plain_mode
 from sknnopt._propagation import Propagation
 from sknnopt._record import Record
@@ -59,10 +59,13 @@ def initial_statistics(kind: Kind, record: Record, X: Any) -> np.ndarray:
         raw = passes.forward(inputs, weight=scale * n_rows)
         slopes = np.random.default_rng(0).normal(size=raw.shape)
         passes.backward(torch.tensor(slopes, **of_type), scale)
-    readers = layer_readers([kind.architecture.activations] * members)
-    for layer, output in enumerate(passes.activations):
-        values = output[:, :n_rows].numpy()
-        found[:, 2:, layer] = readers[layer](values, slice(None))
-    found[:, 0] = np.sqrt(layer_squares(gradient.numpy(), layer_starts(layout)))
+    reader = OutputReader(
+        [kind.architecture.activations] * members, kind.architecture.hidden
+    )
+    outputs = [output[:, :n_rows].numpy() for output in passes.activations]
+    found[:, 2:, :-1] = reader(outputs)
+    with np.errstate(over="ignore", invalid="ignore"):  # as torch
+        squares = layer_squares(gradient.numpy(), layer_starts(layout))
+    found[:, 0] = np.sqrt(squares)
     means: np.ndarray = found.mean(axis=0)
     return means

@@ -154,7 +154,13 @@ class Loop:
                 job.kind, job.rows, self._parameter, activations
             )
         self._monitor = Monitor(
-            job, self.layout, self.epochs.rows_of_step, record.initial
+            job,
+            self.layout,
+            self.epochs.rows_of_step,
+            record.initial,
+            gradient=self.gradient,
+            weights=self.trained,
+            outputs=self._passes.activations,
         )
         self._clip = Clipper(job.kind, job.settings, self.layout)
         self._read_settings()
@@ -307,11 +313,11 @@ class Loop:
     def _move(self, step: int, rate: Tensor) -> None:
         """Clip the gradient and update the weights; look on, where that is asked."""
         if is_read := self._monitor.wants(step):
-            self._monitor.before(self.gradient, self.trained)
+            self._monitor.before()
         self._clip(self.gradient)
         self._update(step, rate)
         if is_read:
-            self._monitor.after(step, self.trained, self._passes.activations)
+            self._monitor.after(step)
 
     def _update(self, step: int, rate: Tensor) -> None:
         if step < self.epochs.n_common_steps:

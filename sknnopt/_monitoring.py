@@ -1,8 +1,12 @@
-"""What a history tells of each layer: gradients, updates and activations."""
+"""What a history tells of each layer: gradients, updates and activations.
+
+As in a step, the calls cost more than the arithmetic: all layers are read at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from torch import Tensor
@@ -13,11 +17,14 @@ from sknnopt._layout import Layout
 from sknnopt._members import runs
 from sknnopt.activations import ACTIVATIONS, ActivationOption
 
-_GRADIENT, _UPDATE, _DEAD, _SATURATED, _MEAN, _VARIANCE = range(len(STATISTICS))
+_GRADIENT, _UPDATE, _DEAD, *_ = range(len(STATISTICS))
 #: Rows of a batch whose activations are read: enough for shares and moments.
 N_ROWS = 64
 #: An output is saturated where the derivative is below this share of its largest.
 SATURATION = 0.05
+
+#: Some of the members of a batch: a slice or an array of int or bool.
+Members: TypeAlias = np.ndarray | slice
 
 
 class Monitor:
@@ -33,6 +40,11 @@ class Monitor:
         Rows in each step of an epoch.
     initial : ndarray of shape (members, statistics, layers)
         Written to in the first step of networks that are as they were drawn.
+    gradient, weights : Tensor of shape (members, trained columns)
+        Where each step leaves them; neither is changed.
+    outputs : sequence of Tensor of shape (members, rows, units)
+        Where each hidden layer leaves what it puts out, before dropout; of many rows
+        the first are read.
 
     Notes
     -----
@@ -46,16 +58,25 @@ class Monitor:
         layout: Layout,
         rows_of_step: np.ndarray,
         initial: np.ndarray,
+        *,
+        gradient: Tensor,
+        weights: Tensor,
+        outputs: Sequence[Tensor],
     ) -> None:
         self.monitor = job.kind.monitor
         self._initial = initial
         self.n_steps = np.count_nonzero(rows_of_step, axis=0)
         self._last = set((self.n_steps - 1).tolist())
         self._rows = np.minimum(rows_of_step, N_ROWS)
+        self._plans: dict[int, tuple[Members, list[tuple[Members, int]]]] = {}
         self._starts = layer_starts(layout)
-        self._n_trained = layout.n_trained
-        self._readers = layer_readers(
-            [kind.architecture.activations for kind in job.member_kinds]
+        self._gradient, self._weights = _source(gradient), _source(weights)
+        self._outputs = [_source(output) for output in outputs]
+        # The gradient, the weights before an update, and their difference by it.
+        self._flat = np.empty((3, *weights.shape), job.kind.dtype)
+        self._read_outputs = OutputReader(
+            [kind.architecture.activations for kind in job.member_kinds],
+            job.kind.architecture.hidden,
         )
 
     def begin(self, is_new: np.ndarray) -> None:
@@ -66,8 +87,8 @@ class Monitor:
         is_new : ndarray of bool of shape (members,)
             Whether a network is as it was drawn.
         """
-        self._is_new, self._any_new = is_new, bool(is_new.any())
-        self._sum = np.zeros_like(self._initial)
+        self._is_new, self._any_new = is_new, bool(np.count_nonzero(is_new))
+        self._sum = np.zeros(self._initial.shape)
         self._norms = np.zeros(len(self.n_steps))
         self._n_read = 0
 
@@ -79,59 +100,45 @@ class Monitor:
         is_asked = self.monitor == "full" or step in self._last
         return is_asked or (step == 0 and self._any_new)
 
-    def before(self, gradient: Tensor, weights: Tensor) -> None:
-        """Take in a gradient before it is clipped, and the weights before the update.
+    def before(self) -> None:
+        """Read the gradient before it is clipped, and the weights before the update."""
+        self._flat[0] = self._gradient()
+        self._flat[1] = self._weights()
 
-        Parameters
-        ----------
-        gradient, weights : Tensor of shape (members, trained columns)
-            Of the step; neither is changed.
-        """
-        self._before = weights.clone()
-        self._squares = self._sums_of_squares(gradient)
-
-    def after(self, step: int, weights: Tensor, outputs: Sequence[Tensor]) -> None:
-        """Take in the weights after the update, and what the hidden layers put out.
+    def after(self, step: int) -> None:
+        """Read the weights after the update, and what the hidden layers put out.
 
         Parameters
         ----------
         step : int
             Its number in the epoch.
-        weights : Tensor of shape (members, trained columns)
-            After the update.
-        outputs : sequence of Tensor of shape (members, rows, units)
-            Each hidden layer's, before dropout; of many rows the first are read.
         """
-        read = np.full_like(self._sum, np.nan)
+        wanted, groups = self._plan(step)
+        is_first = step == 0 and self._any_new
+        read = np.full(self._initial.shape, np.nan)
         with np.errstate(all="ignore"):  # a run that diverges has any numbers
-            of_weights = self._sums_of_squares(self._before)
-            moved = self._before.sub_(weights)
-            read[:, _GRADIENT] = np.sqrt(self._squares)
-            read[:, _UPDATE] = np.sqrt(self._sums_of_squares(moved) / of_weights)
-            for members, n_rows in _groups(self._rows[step]):
-                for layer, output in enumerate(outputs):
-                    values = _array(output)[members, :n_rows]
-                    read[members, _DEAD:, layer] = self._readers[layer](values, members)
-        self._add(step, read)
-
-    def _add(self, step: int, read: np.ndarray) -> None:
-        if step == 0 and self._any_new:
-            self._initial[self._is_new] = read[self._is_new]
-        if self.monitor == "full":
-            wanted = self.n_steps > step
-        else:
-            wanted = self.n_steps - 1 == step
-        with np.errstate(over="ignore", invalid="ignore"):
-            norm = np.sqrt(np.add.reduce(self._squares, axis=1, dtype=np.float64))
-        if wanted.all():
-            self._sum += read
-            self._norms += norm
-        else:
+            np.subtract(self._flat[1], self._weights(), out=self._flat[2])
+            squares = layer_squares(self._flat, self._starts)
+            norms, lengths, moves = np.sqrt(squares)
+            read[:, _GRADIENT] = norms
+            read[:, _UPDATE] = moves / lengths
+            for members, n_rows in _groups(self._rows[0]) if is_first else groups:
+                outputs = [output()[members, :n_rows] for output in self._outputs]
+                read[members, _DEAD:, :-1] = self._read_outputs(outputs, members)
+            norm = np.sqrt(np.add.reduce(squares[0], axis=1, dtype=np.float64))
             self._sum[wanted] += read[wanted]
             self._norms[wanted] += norm[wanted]
+        if is_first:
+            self._initial[self._is_new] = read[self._is_new]
 
-    def _sums_of_squares(self, values: Tensor) -> np.ndarray:
-        return layer_squares(_array(values)[:, : self._n_trained], self._starts)
+    def _plan(self, step: int) -> tuple[Members, list[tuple[Members, int]]]:
+        """Return whose step counts, and these in groups of equally many rows."""
+        if step not in self._plans:
+            last = self.n_steps - 1
+            wanted = last >= step if self.monitor == "full" else last == step
+            groups = _groups(np.where(wanted, self._rows[step], 0))
+            self._plans[step] = slice(None) if wanted.all() else wanted, groups
+        return self._plans[step]
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return the epoch's columns of history.
@@ -148,96 +155,121 @@ class Monitor:
             count = np.minimum(self.n_steps, self._n_read)
             self._sum /= count[:, None, None]
             self._norms /= count
-        elif self._n_read < self.n_steps.max():
+        elif self._n_read < len(self._rows):
             is_missed = self.n_steps > self._n_read
             self._sum[is_missed] = self._norms[is_missed] = np.nan
         return {"gradient_norm": self._norms, LAYERS: self._sum}
 
 
-def layer_starts(layout: Layout) -> list[int]:
+def layer_starts(layout: Layout) -> np.ndarray:
     """Return the column in which each layer begins: with its weights."""
-    return [segment.start for segment in layout.of_kind("weight")]
+    return np.array([segment.start for segment in layout.of_kind("weight")])
 
 
-def layer_squares(values: np.ndarray, starts: list[int]) -> np.ndarray:
+def layer_squares(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Sum the squares of the numbers of each layer.
 
     Parameters
     ----------
-    values : ndarray of shape (members, trained columns)
-        Weights or gradients.
-    starts : list of int
+    values : ndarray of shape (..., trained columns)
+        Weights or gradients; their squares are written over them.
+    starts : ndarray of int of shape (layers,)
         From `layer_starts`; the next layer ends a layer.
 
     Returns
     -------
-    ndarray of shape (members, layers)
+    ndarray of shape (..., layers)
         The sums.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # as torch, of divergence
-        sums: np.ndarray = np.add.reduceat(np.square(values), starts, axis=1)
+    np.square(values, out=values)
+    sums: np.ndarray = np.add.reduceat(values, starts, axis=-1)
     return sums
 
 
-class _Reader:
-    """Reads the outputs of one hidden layer, of which members choose their kind."""
-
-    def __init__(self, options: Sequence[tuple[slice, ActivationOption]]) -> None:
-        self._options = options
-
-    def __call__(self, values: np.ndarray, members: np.ndarray | slice) -> np.ndarray:
-        """Return dead and saturated shares, mean and variance, (members, 4)."""
-        count = values[0].size
-        read = np.full((len(values), 4), np.nan)
-        means = np.add.reduce(values, axis=1) / values.dtype.type(values.shape[1])
-        read[:, 2] = np.add.reduce(means, axis=1) / means.shape[1]
-        # What is left of the rows' differences, whatever the units' own levels.
-        deviations = values - means[:, None]
-        np.square(deviations, out=deviations)
-        read[:, 3] = np.add.reduce(deviations.reshape(len(values), -1), axis=1) / count
-        for where, option in self._options:
-            own = _places(where, members)
-            if not len(values[own]):
-                continue
-            if option.is_cut:
-                highest = np.maximum.reduce(values[own], axis=1)
-                read[own, 0] = np.add.reduce(highest <= 0, axis=1) / highest.shape[1]
-            elif option.limits is not None:
-                read[own, 1] = _saturated(values[own], *option.limits) / count
-        return read
-
-
-def layer_readers(activations: Sequence[tuple[str, ...]]) -> list[_Reader]:
-    """Return what reads the outputs of each hidden layer.
+class OutputReader:
+    """Reads what the hidden layers of networks put out.
 
     Parameters
     ----------
     activations : sequence of tuple of str
         Each member's, one for each hidden layer.
-
-    Returns
-    -------
-    list of callable
-        Of outputs ``(members, rows, units)`` and which members these are, returns
-        ``(members, 4)``: the shares of dead units and of saturated outputs (NaN where
-        an activation knows no such thing), their mean, and their variance over the
-        rows, as a mean over the units.
+    widths : sequence of int
+        Units of each hidden layer.
     """
-    return [
-        _Reader([(where, ACTIVATIONS[name]) for where, name in runs(names)])
-        for names in zip(*activations, strict=True)
-    ]
+
+    def __init__(
+        self, activations: Sequence[tuple[str, ...]], widths: Sequence[int]
+    ) -> None:
+        self._widths = np.array(widths, dtype=int)
+        self._starts = np.cumsum(self._widths) - self._widths
+        self._blocks = list(_blocks(activations, widths))
+
+    def __call__(
+        self, outputs: Sequence[np.ndarray], members: Members = slice(None)
+    ) -> np.ndarray:
+        """Read the layers of some members.
+
+        Parameters
+        ----------
+        outputs : sequence of ndarray of shape (members, rows, units)
+            Each hidden layer's.
+        members : slice or ndarray of int, default=slice(None)
+            Which members these are.
+
+        Returns
+        -------
+        ndarray of shape (members, 4, hidden layers)
+            The shares of dead units and of saturated outputs (NaN where an activation
+            knows no such thing), their mean, and their variance over the rows, as a
+            mean over the units.
+        """
+        if not outputs:  # a linear model: whoever is asked for, nothing is known
+            return np.empty((1, 4, 0))
+        values = np.concatenate(outputs, axis=2)
+        n_rows = values.shape[1]
+        of_units = np.full((4, len(values), values.shape[2]), np.nan)
+        for where, units, option in self._blocks:
+            own = _places(where, members)
+            if option.is_cut:
+                highest = np.maximum.reduce(values[own, :, units], axis=1)
+                of_units[0, own, units] = highest <= 0
+            elif option.limits is not None:
+                is_flat = _is_saturated(values[own, :, units], *option.limits)
+                of_units[1, own, units] = np.add.reduce(is_flat, axis=1) / n_rows
+        means = np.add.reduce(values, axis=1) / values.dtype.type(n_rows)
+        of_units[2] = means
+        # What is left of the rows' differences, whatever the units' own levels.
+        values -= means[:, None]
+        np.square(values, out=values)
+        of_units[3] = np.add.reduce(values, axis=1) / values.dtype.type(n_rows)
+        sums = np.add.reduceat(of_units, self._starts, axis=2)
+        return (sums / self._widths).swapaxes(0, 1)
 
 
-def _saturated(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Count outputs near their limits, where (y - low) (high - y) is the derivative."""
-    slope = (values - low) * (high - values)
-    is_flat = slope < SATURATION * ((high - low) / 2) ** 2
-    counts: np.ndarray = np.add.reduce(is_flat.reshape(len(values), -1), axis=1)
-    return counts
+def _blocks(
+    activations: Sequence[tuple[str, ...]], widths: Sequence[int]
+) -> Iterator[tuple[slice, slice, ActivationOption]]:
+    """Yield members and units, of all layers side by side, of one activation."""
+    ends = np.concatenate([[0], np.cumsum(widths)]).tolist()
+    for members, names in runs(activations):
+        for layers, name in runs(names):
+            units = slice(ends[layers.start], ends[layers.stop])
+            yield members, units, ACTIVATIONS[name]
 
 
-def _places(where: slice, members: np.ndarray | slice) -> np.ndarray | slice:
+def _is_saturated(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Tell which outputs are near their limits.
+
+    The derivative (y - low) (high - y) falls with the square of y's distance from the
+    middle.
+    """
+    farthest = (high - low) / 2
+    distances = np.abs(values - (low + high) / 2)
+    is_saturated: np.ndarray = distances > farthest * np.sqrt(1 - SATURATION)
+    return is_saturated
+
+
+def _places(where: slice, members: Members) -> Members:
     """Return which of some members lie in a slice of all."""
     if isinstance(members, slice):
         return where
@@ -245,14 +277,17 @@ def _places(where: slice, members: np.ndarray | slice) -> np.ndarray | slice:
     return is_own
 
 
-def _groups(n_rows: np.ndarray) -> list[tuple[np.ndarray | slice, int]]:
+def _groups(n_rows: np.ndarray) -> list[tuple[Members, int]]:
     """Return members that have equally many rows, if any, and how many."""
-    if (n_rows == n_rows[0]).all():
-        return [(slice(None), int(n_rows[0]))] if n_rows[0] else []
     counts = np.unique(n_rows[n_rows > 0])
+    if len(counts) == 1 and n_rows.all():
+        return [(slice(None), int(counts[0]))]
     return [(np.flatnonzero(n_rows == count), int(count)) for count in counts]
 
 
-def _array(tensor: Tensor) -> np.ndarray:
-    array: np.ndarray = tensor.cpu().numpy()
-    return array
+def _source(tensor: Tensor) -> Callable[[], np.ndarray]:
+    """Return what reads a tensor; on the CPU that is a view, made once."""
+    if tensor.device.type != "cpu":
+        return lambda: tensor.cpu().numpy()
+    view = tensor.numpy()
+    return lambda: view

@@ -131,6 +131,8 @@ class _Hidden:
         self._mask: Tensor | None = None
         self._normalization = None
         self._units = architecture.hidden[layer]
+        #: The last pass's outputs, before dropout and without padding.
+        self.active = self._active[..., : self._units]
         kind = architecture.normalization
         if kind is not None:
             self._normalization = tensors.normalization(kind, layer)
@@ -148,11 +150,6 @@ class _Hidden:
         units = self._units
         torch.mul(active[..., :units], mask, out=self._dropped[..., :units])
         return self._dropped
-
-    @property
-    def active(self) -> Tensor:
-        """The last pass's outputs, before dropout and without padding."""
-        return self._active[..., : self._units]
 
     def backward(self, gradient: Tensor) -> Tensor:
         units = self._units

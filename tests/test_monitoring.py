@@ -19,7 +19,7 @@ from helpers import (
 from sknnopt._feed import Epochs
 from sknnopt._history import LAYERS, STATISTICS, expanded
 from sknnopt._layout import Layout
-from sknnopt._monitoring import Monitor, layer_readers
+from sknnopt._monitoring import Monitor, OutputReader
 from sknnopt.activations import ACTIVATIONS
 
 X = torch.linspace(-40.0, 40.0, 8001, dtype=torch.float64)
@@ -72,45 +72,79 @@ def test_slope_follows_from_the_limits(name):
 def test_reading_of_a_layer(name, values, dead, saturated):
     """Shares are counted, and the variance is that over rows, averaged over units."""
     outputs = np.array(values, dtype=float)
-    (read,) = layer_readers([(name,)])
-    (found,) = read(outputs[None], slice(None))
+    read = OutputReader([(name,)], [outputs.shape[1]])
+    found = read([outputs[None]])[0, :, 0]
     expected = [dead, saturated, outputs.mean(), outputs.var(axis=0).mean()]
     np.testing.assert_allclose(found, expected, rtol=1e-14)
 
 
-def test_members_with_activations_of_their_own():
-    """Each member is read by its own activation, whichever of them are asked for."""
-    names = ["relu", "relu", "tanh", "sigmoid"]
-    outputs = np.random.default_rng(0).uniform(0, 1, (4, 6, 5))
-    outputs[:2, :, 1:3] = 0.0
-    (together,) = layer_readers([(name,) for name in names])
+@pytest.mark.parametrize("widths", [(5, 3), (1,)])
+def test_members_with_activations_of_their_own(widths):
+    """A member is read alike, bit for bit, whichever others are read beside it."""
+    names = [("relu", "relu"), ("relu", "tanh"), ("tanh", "gelu"), ("sigmoid", "relu")]
+    names = [own[: len(widths)] for own in names]
+    rng = np.random.default_rng(0)
+    outputs = [rng.uniform(0, 1, (4, 11, n)).astype(np.float32) for n in widths]
+    outputs[0][:2, :, :1] = 0.0
+    together = OutputReader(names, widths)
     for members in (slice(None), np.array([1, 2]), np.array([0, 3])):
-        found = together(outputs[members], members)
+        found = together([output[members] for output in outputs], members)
         for own, member in zip(found, np.arange(4)[members], strict=True):
-            (alone,) = layer_readers([(names[member],)])
-            (expected,) = alone(outputs[[member]], slice(None))
+            alone = OutputReader([names[member]], widths)
+            (expected,) = alone([output[[member]] for output in outputs])
             np.testing.assert_array_equal(own, expected)
 
 
 # ---------------------------------------------------------------- steps
 
 
-def _feed(monitor, job, layout):
+def _watch(kind, sizes):
+    """Return a monitor, where it puts first readings, and the tensors it watches."""
+    job, layout = make_job(kind, sizes), kind.layout
+    initial = np.full((len(job), len(STATISTICS), 3), np.nan)
+    gradient, weights = torch.zeros(2, len(job), layout.n_trained, dtype=torch.float64)
+    outputs = [
+        torch.zeros(len(job), 8, n, dtype=torch.float64)
+        for n in kind.architecture.hidden
+    ]
+    watch = Monitor(
+        job,
+        layout,
+        Epochs(job).rows_of_step,
+        initial,
+        gradient=gradient,
+        weights=weights,
+        outputs=outputs,
+    )
+    return watch, initial, (gradient, weights, outputs)
+
+
+def _feed(watch, watched, layout):
     """Show a monitor an epoch of random steps; return what it was shown."""
     rng = np.random.default_rng(3)
-    shape, width = (len(job), layout.n_trained), job.kind.architecture.hidden
+    gradient, weights, outputs = watched
     real = torch.zeros(1, layout.n_trained, dtype=torch.float64)
     for segment in layout.trained:
         segment.view(real).fill_(1.0)
+
+    def draw(place):
+        place.copy_(torch.tensor(rng.normal(size=place.shape)))
+        return place
+
     shown = []
-    for step in range(max(monitor.n_steps)):
-        tensors = [torch.tensor(rng.normal(size=shape)) * real for _ in range(3)]
-        outputs = [torch.tensor(rng.normal(size=(len(job), 8, n))) for n in width]
-        shown.append((*tensors, outputs))
-        if monitor.wants(step):
-            gradient, before, after = tensors
-            monitor.before(gradient, before)
-            monitor.after(step, after, outputs)
+    for step in range(max(watch.n_steps)):
+        is_wanted = watch.wants(step)
+        for output in outputs:
+            draw(output)
+        before = [draw(place).mul_(real).clone() for place in (gradient, weights)]
+        if is_wanted:
+            watch.before()
+        # The clipper and the update change both.
+        draw(gradient)
+        after = draw(weights).mul_(real).clone()
+        if is_wanted:
+            watch.after(step)
+        shown.append((*before, after, [output.clone() for output in outputs]))
     return shown
 
 
@@ -141,14 +175,12 @@ def _expected(shown, member, n_rows, layout):
 def test_statistics_of_an_epoch(monitor, normalization):
     """They are those of each member's last step, or means over all, of its own rows."""
     kind = make_kind(monitor=monitor, normalization=normalization)
-    job, layout = make_job(kind, (20, 13, 7)), kind.layout
-    rows = Epochs(job).rows_of_step
-    assert rows.tolist() == [[8, 8, 7], [8, 5, 0], [4, 0, 0]]
-    initial = np.full((3, len(STATISTICS), 3), np.nan)
-    watch = Monitor(job, layout, rows, initial)
+    layout = kind.layout
+    watch, initial, watched = _watch(kind, (20, 13, 7))
+    rows = np.array([[8, 8, 7], [8, 5, 0], [4, 0, 0]])
     is_new = np.array([True, False, True])
     watch.begin(is_new)
-    shown = _feed(watch, job, layout)
+    shown = _feed(watch, watched, layout)
     columns = watch.columns()
     for member, n_steps in enumerate((3, 2, 1)):
         steps = range(n_steps) if monitor == "full" else [n_steps - 1]
@@ -163,10 +195,7 @@ def test_statistics_of_an_epoch(monitor, normalization):
 
 def test_off_reads_nothing():
     """Without a monitor no step is asked for, and there is no column."""
-    kind = make_kind(monitor="off")
-    job = make_job(kind, (20,))
-    initial = np.full((1, len(STATISTICS), 3), np.nan)
-    watch = Monitor(job, kind.layout, Epochs(job).rows_of_step, initial)
+    watch, _, _ = _watch(make_kind(monitor="off"), (20,))
     watch.begin(np.array([True]))
     assert not any(watch.wants(step) for step in range(3))
     assert watch.columns() == {}
