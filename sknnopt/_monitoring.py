@@ -1,6 +1,7 @@
 """What a history tells of each layer: gradients, updates and activations.
 
-As in a step, the calls cost more than the arithmetic: all layers are read at once.
+As in a step, the calls cost more than the arithmetic, and most of all the first of
+each kind in an epoch: all layers are read at once, by few functions.
 """
 
 from __future__ import annotations
@@ -74,6 +75,9 @@ class Monitor:
         self._outputs = [_source(output) for output in outputs]
         # The gradient, the weights before an update, and their difference by it.
         self._flat = np.empty((3, *weights.shape), job.kind.dtype)
+        # A step's numbers: the network's gradient norm, and all of each layer.
+        self._read = np.full((len(job), 1 + initial[0].size), np.nan)
+        self._layers = _of_layers(self._read)
         self._read_outputs = OutputReader(
             [kind.architecture.activations for kind in job.member_kinds],
             job.kind.architecture.hidden,
@@ -88,8 +92,7 @@ class Monitor:
             Whether a network is as it was drawn.
         """
         self._is_new, self._any_new = is_new, bool(np.count_nonzero(is_new))
-        self._sum = np.zeros(self._initial.shape)
-        self._norms = np.zeros(len(self.n_steps))
+        self._sum = np.zeros(self._read.shape)
         self._n_read = 0
 
     def wants(self, step: int) -> bool:
@@ -115,21 +118,20 @@ class Monitor:
         """
         wanted, groups = self._plan(step)
         is_first = step == 0 and self._any_new
-        read = np.full(self._initial.shape, np.nan)
+        layers = self._layers
         with np.errstate(all="ignore"):  # a run that diverges has any numbers
             np.subtract(self._flat[1], self._weights(), out=self._flat[2])
             squares = layer_squares(self._flat, self._starts)
-            norms, lengths, moves = np.sqrt(squares)
-            read[:, _GRADIENT] = norms
-            read[:, _UPDATE] = moves / lengths
+            norms = np.sqrt(squares)
+            layers[:, _GRADIENT] = norms[0]
+            layers[:, _UPDATE] = norms[2] / norms[1]
             for members, n_rows in _groups(self._rows[0]) if is_first else groups:
                 outputs = [output()[members, :n_rows] for output in self._outputs]
-                read[members, _DEAD:, :-1] = self._read_outputs(outputs, members)
-            norm = np.sqrt(np.add.reduce(squares[0], axis=1, dtype=np.float64))
-            self._sum[wanted] += read[wanted]
-            self._norms[wanted] += norm[wanted]
+                layers[members, _DEAD:, :-1] = self._read_outputs(outputs, members)
+            self._read[:, 0] = np.sqrt(np.add.reduce(squares[0], axis=1))
+            self._sum[wanted] += self._read[wanted]
         if is_first:
-            self._initial[self._is_new] = read[self._is_new]
+            self._initial[self._is_new] = layers[self._is_new]
 
     def _plan(self, step: int) -> tuple[Members, list[tuple[Members, int]]]:
         """Return whose step counts, and these in groups of equally many rows."""
@@ -153,12 +155,15 @@ class Monitor:
             return {}
         if self.monitor == "full":
             count = np.minimum(self.n_steps, self._n_read)
-            self._sum /= count[:, None, None]
-            self._norms /= count
+            self._sum /= count[:, None]
         elif self._n_read < len(self._rows):
-            is_missed = self.n_steps > self._n_read
-            self._sum[is_missed] = self._norms[is_missed] = np.nan
-        return {"gradient_norm": self._norms, LAYERS: self._sum}
+            self._sum[self.n_steps > self._n_read] = np.nan
+        return {"gradient_norm": self._sum[:, 0], LAYERS: _of_layers(self._sum)}
+
+
+def _of_layers(numbers: np.ndarray) -> np.ndarray:
+    """Return a view of what belongs to layers, (members, statistics, layers)."""
+    return numbers[:, 1:].reshape(len(numbers), len(STATISTICS), -1)
 
 
 def layer_starts(layout: Layout) -> np.ndarray:
@@ -226,24 +231,24 @@ class OutputReader:
         if not outputs:  # a linear model: whoever is asked for, nothing is known
             return np.empty((1, 4, 0))
         values = np.concatenate(outputs, axis=2)
-        n_rows = values.shape[1]
-        of_units = np.full((4, len(values), values.shape[2]), np.nan)
+        n_members, n_rows, n_units = values.shape
+        of_units = np.empty((4, n_members, n_units), values.dtype)
+        of_units[:2] = np.nan
+        sums = np.add.reduce(values, axis=1, out=of_units[2])
         for where, units, option in self._blocks:
             own = _places(where, members)
-            if option.is_cut:
-                highest = np.maximum.reduce(values[own, :, units], axis=1)
-                of_units[0, own, units] = highest <= 0
+            if option.is_cut:  # never below 0: the sum is 0 if all outputs are
+                of_units[0, own, units] = sums[own, units] == 0
             elif option.limits is not None:
                 is_flat = _is_saturated(values[own, :, units], *option.limits)
-                of_units[1, own, units] = np.add.reduce(is_flat, axis=1) / n_rows
-        means = np.add.reduce(values, axis=1) / values.dtype.type(n_rows)
-        of_units[2] = means
+                of_units[1, own, units] = np.add.reduce(is_flat, axis=1)
         # What is left of the rows' differences, whatever the units' own levels.
-        values -= means[:, None]
+        values -= (sums / n_rows)[:, None]
         np.square(values, out=values)
-        of_units[3] = np.add.reduce(values, axis=1) / values.dtype.type(n_rows)
-        sums = np.add.reduceat(of_units, self._starts, axis=2)
-        return (sums / self._widths).swapaxes(0, 1)
+        np.add.reduce(values, axis=1, out=of_units[3])
+        read = np.add.reduceat(of_units, self._starts, axis=2) / self._widths
+        read[1:] /= n_rows
+        return read.swapaxes(0, 1)
 
 
 def _blocks(

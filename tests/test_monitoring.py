@@ -30,13 +30,14 @@ X = torch.linspace(-40.0, 40.0, 8001, dtype=torch.float64)
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_what_is_cut_has_no_slope_below_zero(name):
-    """``is_cut`` marks the functions that are 0, with derivative 0, below 0."""
+    """``is_cut`` marks functions that are 0, with derivative 0, below 0, never less."""
     x = X.clone().requires_grad_()
     y = ACTIVATIONS[name].make(x)
     (slope,) = torch.autograd.grad(y.sum(), x)
     below = X < 0
     is_cut = bool((y[below] == 0).all() and (slope[below] == 0).all())
     assert ACTIVATIONS[name].is_cut == is_cut
+    assert not is_cut or y.min() == 0
 
 
 @pytest.mark.parametrize("name", [n for n in ACTIVATIONS if ACTIVATIONS[n].limits])
