@@ -8,7 +8,8 @@ and fitted attributes, and only classes of a given registry are ever made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +20,8 @@ _NUMERIC = "biuf"
 _SCALAR_TYPES: dict[str, type] = {
     np.dtype(code).name: np.dtype(code).type for code in "?bBhHiIlLefd"
 }
+#: How dtypes are written; numpy itself would read much else.
+_DTYPE = re.compile(r"[<>|=]?[biufUO]\d{0,9}")
 
 
 class CodecError(ValueError):
@@ -117,7 +120,8 @@ class Encoder:
             raise self._unsupported(value, where)
         if value.dtype.kind in "UO":
             items = self._list(value.ravel().tolist(), where)
-            return {"objects": [value.dtype.str, list(value.shape), items]}
+            dtype = value.dtype.str if _is_lean(value.dtype, items) else "|O"
+            return {"objects": [dtype, list(value.shape), items]}
         name = f"array_{len(self.arrays)}"
         native = value.dtype.newbyteorder("=")
         self.arrays[name] = np.array(value, dtype=native, order="C")
@@ -205,10 +209,10 @@ class Decoder:
         if not isinstance(document, dict):
             return document
         if len(document) != 1:
-            raise CodecError(f"expected one tag, found {sorted(document)}")
+            raise CodecError(f"expected one tag, found {_brief(sorted(document))}")
         tag, content = next(iter(document.items()))
         if tag not in self._readers:
-            raise CodecError(f"there is no tag {tag!r}")
+            raise CodecError(f"there is no tag {_brief(tag)}")
         return self._readers[tag](self, content)
 
     def _float(self, content: str) -> float:
@@ -233,14 +237,16 @@ class Decoder:
         return slice(*self.decode(content))
 
     def _dtype(self, content: str) -> np.dtype:
-        dtype = np.dtype(content)
-        if dtype.kind not in _NUMERIC + "UO":
-            raise CodecError(f"there is no dtype {content!r}")
-        return dtype
+        if not (isinstance(content, str) and _DTYPE.fullmatch(content)):
+            raise CodecError(f"there is no dtype {_brief(content)}")
+        return np.dtype(content)
 
     def _objects(self, content: Any) -> np.ndarray:
-        dtype, shape, items = content
-        flat = np.empty(len(items), dtype=self._dtype(dtype))
+        name, shape, items = content
+        dtype = self._dtype(name)
+        if dtype.kind not in "UO" or not _is_lean(dtype, items):
+            raise CodecError(f"its strings are no {name!r}")
+        flat = np.empty(len(items), dtype=dtype)
         for index, item in enumerate(items):
             flat[index] = self.decode(item)
         return flat.reshape(shape)
@@ -251,13 +257,13 @@ class Decoder:
     def _estimator(self, content: Any) -> Any:
         name, params, state = content
         if name not in self.classes:
-            raise CodecError(f"there is no class {name!r}")
+            raise CodecError(f"there is no class {_brief(name)}")
         kind = self.classes[name]
         estimator = kind(**{key: self.decode(value) for key, value in params.items()})
         for key, value in state.items():
             # An attribute must never take the place of a method or a property.
             if not key.isidentifier() or hasattr(kind, key) or key in params:
-                raise CodecError(f"{name} has no attribute {key!r}")
+                raise CodecError(f"{name} has no attribute {_brief(key)}")
             vars(estimator)[key] = self.decode(value)
         return estimator
 
@@ -273,6 +279,16 @@ class Decoder:
         "array": _array,
         "estimator": _estimator,
     }
+
+
+def _is_lean(dtype: np.dtype, items: Sequence[Any]) -> bool:
+    """Tell whether strings of one width take not much more than their text.
+
+    One long string, or a wide dtype, would make many short ones as wide.
+    """
+    letters = sum(len(item) for item in items if isinstance(item, str))
+    most = 4096 + 64 * (letters + len(items))
+    return dtype.kind != "U" or dtype.itemsize * len(items) <= most
 
 
 def _brief(value: Any) -> str:

@@ -1,11 +1,14 @@
 """Files of arrays with one JSON document, which appear whole or not at all.
 
-They have the safetensors format; no part of them is a pickle.
+They have the safetensors format, and no part of them is a pickle: eight bytes with the
+length of a JSON header, the header, the arrays. The document and a checksum over every
+byte are texts in the header's metadata.
 """
 
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import os
 import secrets
@@ -16,8 +19,12 @@ from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
-#: Where the document is in the file's metadata.
-_KEY = "sknnopt"
+#: Where the document and the checksum are in the file's metadata.
+_KEY, _CHECKSUM = "sknnopt", "sha256"
+#: Stands for the checksum while it is computed.
+_BLANK = "0" * 64
+#: Longest header that safetensors itself reads.
+_LONGEST_HEADER = 100_000_000
 #: Bytes that are written at once where only their number counts.
 _BLOCK = 1 << 20
 
@@ -59,7 +66,7 @@ def to_bytes(document: Any, arrays: Mapping[str, np.ndarray]) -> bytes:
     document : object
         What JSON can hold.
     arrays : mapping of str to ndarray
-        Of numbers.
+        Of numbers, in C order.
 
     Returns
     -------
@@ -68,13 +75,16 @@ def to_bytes(document: Any, arrays: Mapping[str, np.ndarray]) -> bytes:
     """
     import safetensors.numpy
 
-    metadata = {_KEY: json.dumps(document, allow_nan=False)}
-    content: bytes = safetensors.numpy.save(dict(arrays), metadata=metadata)
-    return content
+    text = json.dumps(document, allow_nan=False)
+    metadata = {_KEY: text, _CHECKSUM: _BLANK}
+    content = bytearray(safetensors.numpy.save(dict(arrays), metadata=metadata))
+    start = _place(content)
+    content[start : start + len(_BLANK)] = _digest(content, start).encode()
+    return bytes(content)
 
 
 def read(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
-    """Read a file.
+    """Read a file, no more of it than it takes to see that it is none of ours.
 
     Parameters
     ----------
@@ -91,20 +101,25 @@ def read(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
     Raises
     ------
     FileFormatError
-        If it is no such file, or damaged.
+        If it is no such file, truncated, or a byte of it has changed.
+    OSError
+        If there is none.
     """
-    import safetensors
-
-    with _opened(path) as file:
-        try:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
-            raise _not_whole() from error
-        return _document(file), arrays
+    # Opened once: another process may replace it at any time.
+    with path.open("rb") as file:
+        head, fields = _head(file)
+        document, checksum = _metadata(fields)
+        content = head + file.read()
+    if len(content) != len(head) + _n_bytes(fields):
+        raise _not_whole()
+    start = _place(content)
+    if start < 0 or checksum != _digest(content, start):
+        raise FileFormatError("is damaged or altered (its checksum is another)")
+    return document, _arrays(content)
 
 
 def read_document(path: Path) -> Any:
-    """Read a file's JSON document alone.
+    """Read a file's JSON document alone, whatever follows it.
 
     Parameters
     ----------
@@ -119,39 +134,82 @@ def read_document(path: Path) -> Any:
     Raises
     ------
     FileFormatError
-        If it is no such file, or damaged.
+        If it is no such file.
+    OSError
+        If there is none.
     """
-    with _opened(path) as file:
-        return _document(file)
+    with path.open("rb") as file:
+        _, fields = _head(file)
+    return _metadata(fields)[0]
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    import safetensors
-
-    # Opened once before, so that a missing file is a FileNotFoundError.
-    with path.open("rb"):
-        pass
+def _head(file: BinaryIO) -> tuple[bytes, Any]:
+    """Return the file up to the end of its header, and what the header says."""
+    first = file.read(8)
+    length = int.from_bytes(first, "little")
+    longest = min(_LONGEST_HEADER, os.fstat(file.fileno()).st_size - 8)
+    if len(first) < 8 or not 0 < length <= longest:
+        raise _not_whole()
+    header = file.read(length)
     try:
-        file = safetensors.safe_open(path, framework="np")
-    except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
+        return first + header, json.loads(header)
+    except (ValueError, RecursionError) as error:
         raise _not_whole() from error
-    with file:
-        yield file
+
+
+def _metadata(fields: Any) -> tuple[Any, Any]:
+    """Return the document and the checksum."""
+    metadata = fields.get("__metadata__") if isinstance(fields, dict) else None
+    text = metadata.get(_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(text, str):
+        raise FileFormatError("is a safetensors file, but no model of sknnopt")
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError("is damaged (its JSON cannot be read)") from error
+    return document, metadata.get(_CHECKSUM)
+
+
+def _n_bytes(fields: dict[str, Any]) -> int:
+    """Return how long the arrays are together."""
+    names = fields.keys() - {"__metadata__"}
+    try:
+        return max((fields[name]["data_offsets"][1] for name in names), default=0)
+    except (LookupError, TypeError) as error:
+        raise _not_whole() from error
+
+
+def _place(content: bytes | bytearray) -> int:
+    """Return where the checksum is, or -1."""
+    # Within a JSON text quotes have a backslash, so this is no part of the document.
+    mark = f'"{_CHECKSUM}":"'.encode()
+    end = 8 + int.from_bytes(content[:8], "little")
+    found = content.find(mark, 8, end)
+    return found if found < 0 else found + len(mark)
+
+
+def _digest(content: bytes | bytearray, start: int) -> str:
+    """Return the checksum of all but the checksum's own place."""
+    view = memoryview(content)
+    hashed = hashlib.sha256(view[:start])
+    hashed.update(_BLANK.encode())
+    hashed.update(view[start + len(_BLANK) :])
+    return hashed.hexdigest()
+
+
+def _arrays(content: bytes) -> dict[str, np.ndarray]:
+    import safetensors.numpy
+
+    try:
+        found: dict[str, np.ndarray] = safetensors.numpy.load(content)
+    # Types of numbers that numpy does not have are a LookupError.
+    except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise _not_whole() from error
+    return found
 
 
 def _not_whole() -> FileFormatError:
     return FileFormatError("is not a safetensors file, or truncated")
-
-
-def _document(file: Any) -> Any:
-    text = (file.metadata() or {}).get(_KEY)
-    if text is None:
-        raise FileFormatError("is a safetensors file, but no model of sknnopt")
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError("is damaged (its JSON cannot be read)") from error
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -11,6 +11,7 @@ import os
 import warnings
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NoReturn
 
 import numpy as np
@@ -29,6 +30,7 @@ from sklearn.utils.validation import check_is_fitted
 from sknnopt import _files
 from sknnopt._codec import CodecError, Decoder, Encoder
 from sknnopt._inputs import Inputs
+from sknnopt._parts import check_parts
 from sknnopt._version import __version__
 from sknnopt.classifier import OptimizedMLPClassifier
 from sknnopt.regressor import OptimizedMLPRegressor
@@ -139,7 +141,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     """Load a model that :func:`save` wrote.
 
     Nothing in the file is executed, and only estimators that :func:`save` supports
-    are made; a file from a stranger may predict nonsense, but do no more.
+    are made; a file from a stranger may predict nonsense, but do no more. A checksum
+    tells whether a byte has changed since; who means to deceive can make a new one.
 
     Parameters
     ----------
@@ -154,9 +157,11 @@ def load(path: str | os.PathLike[str]) -> Any:
     Raises
     ------
     ValueError
-        If the file is no such model, damaged, or of a later format.
+        If the file is no such model, truncated, altered, or of a later format.
     ImportError
         If safetensors is not installed.
+    OSError
+        If the file cannot be opened.
 
     Warns
     -----
@@ -184,7 +189,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         TypeError,
         ValueError,
     ) as error:
-        _refuse(path, f"is damaged ({' '.join(str(error).split())})", error)
+        _refuse(path, f"is damaged ({shorten(str(error), 200)})", error)
     if type(model).__name__ != document.get("class"):
         _refuse(path, f"is damaged (its class is {type(model).__name__})")
     if saved_with != version("scikit-learn"):
@@ -204,6 +209,7 @@ def _try(model: Any) -> None:
         # A cache is a folder of pickles.
         part.memory = None
     last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    check_parts(last)
     # A file from a stranger must not name one that a fit would write.
     last.checkpoint = None
     with warnings.catch_warnings():
@@ -212,9 +218,6 @@ def _try(model: Any) -> None:
         # Where it was trained need not exist here.
         probe.device = "cpu"
         probe.predict(np.zeros((1, last.n_features_in_)))
-    names = getattr(last, "feature_names_in_", None)
-    if names is not None and np.shape(names) != (last.n_features_in_,):
-        raise ValueError("its feature names do not fit its weights")
 
 
 def _pipelines(model: Any) -> list[Pipeline]:

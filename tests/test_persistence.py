@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -309,6 +310,16 @@ def test_failed_save_keeps_the_old_file(
     assert list(path.parent.iterdir()) == [path]
 
 
+def with_checksum(arrays: dict[str, np.ndarray], text: str) -> bytes:
+    """Return a file whose checksum fits, whatever it holds."""
+    blank = "0" * 64
+    metadata = {"sknnopt": text, "sha256": blank}
+    content = safetensors_numpy.save(arrays, metadata=metadata)
+    before, after = content.split(f'"{blank}"'.encode())
+    checksum = hashlib.sha256(content).hexdigest()
+    return before + f'"{checksum}"'.encode() + after
+
+
 def rewritten(path: Path, change: Any) -> None:
     """Save a model whose document went through ``change``."""
     save(classifier().fit(NUMBERS, LABELS), path)
@@ -318,7 +329,7 @@ def rewritten(path: Path, change: Any) -> None:
     text = change(document)
     arrays = safetensors_numpy.load_file(path)
     text = text if isinstance(text, str) else json.dumps(document)
-    safetensors_numpy.save_file(arrays, path, metadata={"sknnopt": text})
+    path.write_bytes(with_checksum(arrays, text))
 
 
 def parts(document: Any) -> Any:
@@ -348,6 +359,13 @@ def parts(document: Any) -> Any:
         (lambda d: parts(d)[2].update(activations_=[None]), "damaged"),
         (lambda d: parts(d)[2].update(_record={"dict": []}), "damaged"),
         (lambda d: parts(d)[2].update(feature_names_in_=1), "damaged"),
+        (lambda d: parts(d)[2].update(n_features_in_=10**12), "n_features_in_ is"),
+        (lambda d: parts(d)[2].update(a={"dtype": "(9,9)f8"}), "no dtype"),
+        (
+            lambda d: parts(d)[2].update(a={"objects": ["<U99999999", [1], ["a"]]}),
+            "strings are no",
+        ),
+        (lambda d: parts(d)[2].update(a={"objects": ["<f8", [1], [0]]}), "strings are"),
         (lambda d: parts(d)[2].update(a={"array": "array_99"}), "damaged"),
         (lambda d: parts(d)[2].update(a={"type": "system"}), "damaged"),
         (lambda d: parts(d)[2].update(a={"dtype": "datetime64[s]"}), "no dtype"),
@@ -367,6 +385,43 @@ def test_changed_document_is_refused(change: Any, pattern: str, path: Path) -> N
     message = str(caught.value)
     assert message.startswith(f"Cannot load {path}: it ")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.9])
+def test_altered_byte_is_refused(share: float, path: Path) -> None:
+    """One bit that has changed anywhere, in the document or the weights, is noticed."""
+    save(classifier().fit(NUMBERS, LABELS), path)
+    content = bytearray(path.read_bytes())
+    content[int(share * len(content))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"Cannot load {path}: it is "):
+        load(path)
+
+
+def test_altered_weights_are_refused_for_their_checksum(path: Path) -> None:
+    """The last number may change to one as good; only the checksum tells."""
+    save(classifier().fit(NUMBERS, LABELS), path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"damaged or altered \(its checksum"):
+        load(path)
+
+
+def test_missing_checksum_is_refused(path: Path) -> None:
+    """Who takes the checksum away gains nothing."""
+    save(classifier().fit(NUMBERS, LABELS), path)
+    path.write_bytes(path.read_bytes().replace(b'"sha256"', b'"sha257"'))
+    with pytest.raises(ValueError, match="its checksum is another"):
+        load(path)
+
+
+def test_wide_strings_come_back(path: Path) -> None:
+    """Labels in a column much wider than they are keep their values."""
+    labels = LABELS.astype("<U5000")
+    model = classifier().fit(NUMBERS, labels)
+    assert returned(model, path).predict(NUMBERS).tolist() == list(
+        model.predict(NUMBERS)
+    )
 
 
 @pytest.mark.parametrize("share", [0.0, 0.0005, 0.3, 0.999])
