@@ -45,6 +45,7 @@ from sknnopt._job import Kind
 from sknnopt._layout import Layout
 from sknnopt._oof import OutOfFold
 from sknnopt._parameters import MLPParameters
+from sknnopt._pickling import Pickled
 from sknnopt._plan import check_layers, epoch_limit, make_architecture
 from sknnopt._record import Record
 from sknnopt._responses import Responder
@@ -80,7 +81,9 @@ _responders: WeakKeyDictionary[
 ] = WeakKeyDictionary()
 
 
-class BaseOptimizedMLP(CallbackSupport, OutOfFold, Diagnosed, MLPParameters, ABC):
+class BaseOptimizedMLP(
+    CallbackSupport, OutOfFold, Diagnosed, Pickled, MLPParameters, ABC
+):
     """Base of :class:`OptimizedMLPClassifier` and :class:`OptimizedMLPRegressor`.
 
     The parameters are documented there.
