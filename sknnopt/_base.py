@@ -27,6 +27,7 @@ from sklearn.utils.validation import (
 
 from sknnopt._architecture import Architecture
 from sknnopt._diagnosed import Diagnosed
+from sknnopt._export import Exported
 from sknnopt._fitting import (
     Data,
     Mode,
@@ -82,7 +83,7 @@ _responders: WeakKeyDictionary[
 
 
 class BaseOptimizedMLP(
-    CallbackSupport, OutOfFold, Diagnosed, Pickled, MLPParameters, ABC
+    CallbackSupport, OutOfFold, Diagnosed, Exported, Pickled, MLPParameters, ABC
 ):
     """Base of :class:`OptimizedMLPClassifier` and :class:`OptimizedMLPRegressor`.
 
@@ -461,6 +462,10 @@ class BaseOptimizedMLP(
     def _limits(self) -> tuple[np.ndarray, ...]:
         """Return the bounds of a member's response, in its own units, if any."""
         return ()
+
+    def _units(self) -> dict[str, np.ndarray]:
+        """Return what turns responses into the target's units, if anything does."""
+        return {}
 
     @property
     def net_(self) -> MemberNet:

@@ -19,12 +19,12 @@ from sknnopt._feed import row_number_dtype
 from sknnopt._layout import Layout
 from sknnopt._network import plain_mode
 from sknnopt._propagation import Parts, infer, layer_inputs, whole_tensors
-from sknnopt.losses import respond
+from sknnopt.losses import is_linear, respond
 
 #: Numbers that pass through the networks at once.
 _CHUNK = 1 << 22
 #: Raw outputs beyond this are as good as infinite, and softmax still adds them up.
-_LARGEST_RAW = 1e4
+LARGEST_RAW = 1e4
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,7 @@ class Responder:
         tensors, limits = self._prepared
         for part in self._parts(X, rows):
             raw = infer(self.architecture, tensors, part)
-            # An absurd input may overflow; a prediction is finite all the same.
-            raw = raw.nan_to_num(0.0).clamp(-_LARGEST_RAW, _LARGEST_RAW)
-            response = respond(self.loss, raw)
+            response = respond(self.loss, settled(self.loss, raw))
             yield response.clamp(*limits) if limits else response
 
     def _parts(self, X: Any, rows: np.ndarray | None = None) -> Iterator[Tensor]:
@@ -157,6 +155,27 @@ class Responder:
         # torch warns of memory that it may not write to, though nothing is written.
         native = dense if is_usable else np.array(dense, dtype=dtype)
         return torch.from_numpy(native).to(self.device)
+
+
+def settled(loss: str, raw: Tensor) -> Tensor:
+    """Return raw outputs that are finite: an absurd input may overflow.
+
+    Parameters
+    ----------
+    loss : str
+        A key of ``LOSSES``.
+    raw : Tensor of any shape
+        Raw outputs.
+
+    Returns
+    -------
+    Tensor of the same shape
+        Where the response is the raw output itself, its limits do the rest.
+    """
+    finite = raw.nan_to_num(0.0)
+    if is_linear(loss):
+        return finite
+    return finite.clamp(-LARGEST_RAW, LARGEST_RAW)
 
 
 def _mean(response: Tensor) -> np.ndarray:

@@ -299,3 +299,25 @@ def respond(name: str, raw: Tensor) -> Tensor:
     if name == "binary_cross_entropy" and raw.shape[-1] == 1:
         raw = torch.cat([-raw, raw], dim=-1)
     return LOSSES[name].respond(raw)
+
+
+def is_linear(name: str) -> bool:
+    """Tell whether a network predicts its raw outputs themselves.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``LOSSES``.
+
+    Returns
+    -------
+    bool
+        False where they pass a sigmoid, a softmax or an exponential.
+
+    Examples
+    --------
+    >>> from sknnopt.losses import is_linear
+    >>> is_linear("huber"), is_linear("poisson")
+    (True, False)
+    """
+    return LOSSES[name].respond is _identity

@@ -298,6 +298,13 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
         low, high = self._bounds()
         return (low - mean) / scale, (high - mean) / scale
 
+    def _units(self) -> dict[str, np.ndarray]:
+        low, high = self._limits()
+        lowest, highest = self._bounds()
+        units = {name: self._target[name] for name in ("scale", "mean")}
+        of_member = {"low": low, "high": high}
+        return {**units, **of_member, "lowest": lowest, "highest": highest}
+
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the least and the greatest value that is ever predicted."""
         low, high = self._target["low"], self._target["high"]
