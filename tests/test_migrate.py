@@ -63,7 +63,7 @@ def test_parameters_of_a_regressor() -> None:
 
 
 def test_defaults_are_those_of_the_page() -> None:
-    """An untouched MLPClassifier becomes one that fits, and refuses what theirs does."""
+    """What comes of the defaults fits, and refuses what theirs refuses."""
     ours = from_sklearn(MLPClassifier(max_iter=3))
     assert ours.fit(X, BINARY).hidden_layer_sizes_ == (100,)
     with pytest.raises(ValueError, match="NaN"):
@@ -105,8 +105,11 @@ FITTED: dict[str, Any] = {
     "three": (MLPClassifier((5,), activation="tanh"), THREE),
     "labels": (MLPClassifier((5,), activation="logistic", early_stopping=True), LABELS),
     "no layer": (MLPClassifier(()), THREE),
-    "number": (MLPRegressor((5,), solver="sgd", learning_rate_init=1e-13), TARGET),
-    "numbers": (MLPRegressor((5,), activation="identity"), X[:, :2]),
+    "number": (
+        MLPRegressor(hidden_layer_sizes=(5,), solver="sgd", learning_rate_init=1e-13),
+        TARGET,
+    ),
+    "numbers": (MLPRegressor(hidden_layer_sizes=(5,), activation="identity"), X[:, :2]),
 }
 
 
@@ -134,7 +137,9 @@ def test_trained_weights_predict_the_same(name: str) -> None:
 
 def test_large_values_are_not_cut() -> None:
     """A network without standardization answers far beyond single raw outputs."""
-    theirs = trained(MLPRegressor((3,), solver="lbfgs"), 1e7 * X[:, 0])
+    theirs = trained(
+        MLPRegressor(hidden_layer_sizes=(3,), solver="lbfgs"), 1e7 * X[:, 0]
+    )
     assert np.abs(theirs.predict(X)).max() > 1e6
     with pytest.warns(UserWarning, match="further training uses 'adam'"):
         ours = from_sklearn(theirs)
@@ -145,7 +150,9 @@ def test_poisson_predicts_the_same() -> None:
     """The exponential of the head is kept, where scikit-learn has one."""
     if "loss" not in MLPRegressor().get_params():
         pytest.skip("scikit-learn has this loss from 1.7 on")
-    theirs = trained(MLPRegressor((4,), loss="poisson"), np.exp(X[:, 0]))
+    theirs = trained(
+        MLPRegressor(hidden_layer_sizes=(4,), loss="poisson"), np.exp(X[:, 0])
+    )
     ours = from_sklearn(theirs)
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-12)
 
