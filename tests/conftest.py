@@ -13,9 +13,26 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+#: Cases of each property: the same few in every run, or with
+#: ``--hypothesis-profile=long`` many others each time.
+settings.register_profile(
+    "default",
+    max_examples=50,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "long", settings.get_profile("default"), max_examples=800, derandomize=False
+)
+settings.load_profile("default")
 
 
 def pytest_collection_finish() -> None:
