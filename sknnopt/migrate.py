@@ -19,7 +19,9 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sknnopt._architecture import Architecture
 from sknnopt._base import BaseOptimizedMLP
 from sknnopt._fitting import Data, Trained
+from sknnopt._guard import Guard
 from sknnopt._inputs import make_inputs
+from sknnopt._interrupts import Interrupt
 from sknnopt._job import Kind
 from sknnopt._layout import Layout
 from sknnopt._record import Record, make_generators
@@ -200,6 +202,7 @@ def _take_over(ours: BaseOptimizedMLP, theirs: Any) -> None:
         dropouts=(0.0,) * len(hidden),
         folds=None,
         facts=_facts(ours, theirs, LOSSES[loss].task),
+        guard=Guard(Interrupt()),
     )
     nothing = Data(np.empty((0, ours.n_features_in_)), np.empty((0, n_outputs)))
     ours._set_fitted(trained, loss, nothing, "new")
