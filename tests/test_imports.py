@@ -9,17 +9,20 @@ import sys
 #: Packages of which most users never need a part.
 OPTIONAL = {
     "matplotlib",
+    "onnx",
+    "onnxruntime",
     "optuna",
     "pandas.plotting",
     "rich",
     "safetensors",
     "skopt",
+    "skops",
 }
 PROGRAM = """
 import importlib, json, sys
 import torch, sklearn, skorch, pandas
 seen, loaded = set(sys.modules), {}
-parts = ("classifier", "regressor", "search", "persistence", "displays")
+parts = ("classifier", "regressor", "search", "persistence", "migrate", "displays")
 for name in (*parts, "_samplers", "_study"):
     importlib.import_module(f"sknnopt.{name}")
     loaded[name] = sorted(set(sys.modules) - seen)
