@@ -197,7 +197,8 @@ def edit(draw: Any, tree: Any, values: Any) -> None:
         owner, key = at(tree, path[:-1]), path[-1]
         kind = draw(st.sampled_from(["set", "set", "delete", "copy", "double"]))
         if kind == "set":
-            owner[key] = draw(values)
+            # What is drawn is shared between cases, and may be edited next.
+            owner[key] = copy.deepcopy(draw(values))
         elif kind == "delete":
             del owner[key]
         elif kind == "copy":
