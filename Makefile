@@ -19,7 +19,7 @@ export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-quality demo test coverage check format docs links bench clean
+.PHONY: help setup setup-quality demo test coverage check format docs links bench dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -77,6 +77,12 @@ links: $(READY) ## Ask whether the pages that the documentation links to are the
 
 bench: $(READY_BENCH) ## Run the benchmarks against the peers
 	$(PY) -m benchmarks
+
+dist: $(READY) ## Build wheel and sdist, and use the wheel in an empty environment
+	rm -rf dist
+	$(PY) -m build --outdir dist .
+	$(PY) -m twine check --strict dist/*
+	$(PY) tools/try_wheel.py dist/*.whl
 
 clean: ## Remove the virtual environment, caches and built files
 	rm -rf $(VENV) build dist docs/_build docs/generated .coverage

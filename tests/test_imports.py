@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+from tests import core_only
+
 #: Packages of which most users never need a part.
 OPTIONAL = {
     "matplotlib",
@@ -61,3 +63,19 @@ for estimator in (OptimizedMLPClassifier, OptimizedMLPRegressor):
 def test_without_callbacks_of_scikit_learn():
     """Where scikit-learn has no callbacks, networks train without them."""
     subprocess.run([sys.executable, "-c", OLDER], check=True)
+
+
+#: A module that is None cannot be imported.
+BLOCKED = """
+import runpy, sys
+sys.modules.update(dict.fromkeys({packages}))
+runpy.run_path({program!r}, run_name="__main__")
+"""
+
+
+def test_without_optional_packages():
+    """Networks and searches need no optional package; what does names the extra."""
+    program = BLOCKED.format(
+        packages=sorted(core_only.EXTRAS), program=core_only.__file__
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
