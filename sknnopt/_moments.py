@@ -90,7 +90,8 @@ def _of_dense(X: np.ndarray, weight: np.ndarray | None, size: int) -> _Parts:
 
 def _block(rows: np.ndarray, weight: np.ndarray | None) -> _Parts:
     """Return a copy without NaN, the weight of each number, and where it has any."""
-    rows = rows.astype(np.float64)
+    # In one order: sums of rows that lie otherwise in memory may round otherwise.
+    rows = rows.astype(np.float64, order="C")
     if weight is not None:
         rows, weight = rows[weight > 0], weight[weight > 0]
     missing = np.isnan(rows)

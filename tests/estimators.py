@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
+import sklearn
+
 from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 from sknnopt.presets import PLAIN
 
+#: Major and minor, for tests of what scikit-learn itself began to do.
+SKLEARN = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
 #: Networks as textbooks train them: what tests compare with closed forms and peers.
 plain_classifier = partial(OptimizedMLPClassifier, **PLAIN)
 plain_regressor = partial(OptimizedMLPRegressor, **PLAIN)

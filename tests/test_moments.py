@@ -89,3 +89,17 @@ def test_sparse_moments_are_dense(X):
     )
     np.testing.assert_allclose(thin.mean, dense.mean, rtol=1e-9)
     np.testing.assert_allclose(thin.scale, dense.scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize("n_columns", [1, 2, 5, 30])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_order_in_memory_does_not_matter(rng, n_columns, is_weighted):
+    """Moments are the same bits whether rows or columns lie together in memory."""
+    X = 3 * rng.normal(size=(1000, n_columns)) + 5
+    weight = rng.uniform(size=1000) if is_weighted else None
+    rows, columns = (
+        column_moments(X, weight),
+        column_moments(np.asfortranarray(X), weight),
+    )
+    assert columns.mean.tolist() == rows.mean.tolist()
+    assert columns.scale.tolist() == rows.scale.tolist()
