@@ -3,14 +3,16 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+OLDEST ?= .venv-oldest
 # Test processes, one per core by default.
 WORKERS ?= auto
 
-PY := $(VENV)/bin/python
+BIN := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+PY := $(VENV)/$(BIN)/python
+OLD_PY := $(OLDEST)/$(BIN)/python
 READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
 READY_QUALITY := $(VENV)/.ready-quality
-OLDEST ?= .venv-oldest
 READY_OLDEST := $(OLDEST)/.ready
 PIP_INSTALL := $(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt
 DOCS_OUT := docs/_build/html
@@ -52,7 +54,7 @@ OLD_TESTS := tests --ignore-glob='*test_benchmarks*' --ignore-glob='*test_docs*'
 
 $(READY_OLDEST): pyproject.toml constraints.txt constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)
-	$(OLDEST)/bin/python -m pip install -qq --disable-pip-version-check \
+	$(OLD_PY) -m pip install -qq --disable-pip-version-check \
 		-c constraints-oldest.txt -e '.[all,test]'
 	@touch $@
 
@@ -63,7 +65,7 @@ test: $(READY) ## Run the tests, the docstring examples and the README's code
 	$(ONE_THREAD) $(PY) -m pytest -q -n $(WORKERS) --dist worksteal
 
 test-oldest: $(READY_OLDEST) ## Run the tests with the oldest supported releases, in $(OLDEST)
-	$(ONE_THREAD) $(OLDEST)/bin/python -m pytest -q -n $(WORKERS) --dist worksteal $(OLD_TESTS)
+	$(ONE_THREAD) $(OLD_PY) -m pytest -q -n $(WORKERS) --dist worksteal $(OLD_TESTS)
 
 coverage: $(READY) ## Run the tests and show which lines they miss
 	$(ONE_THREAD) $(PY) -m pytest -q -n $(WORKERS) --dist worksteal --cov
@@ -72,7 +74,7 @@ check: $(READY) ## Check format, lint, types, layers, docstrings and the docs bu
 	$(PY) -m ruff format --check --quiet .
 	$(PY) -m ruff check --quiet .
 	$(PY) -m mypy
-	$(VENV)/bin/lint-imports --no-logo
+	$(VENV)/$(BIN)/lint-imports --no-logo
 	$(PY) -m numpydoc lint $(wildcard sknnopt/*.py)
 	$(MAKE) --no-print-directory docs
 
