@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 #: Each optional package and the extra that brings it.
 EXTRAS = {
     "matplotlib": "plot",
+    "onnx": "onnx",
     "optuna": "tune",
     "rich": "progress",
     "safetensors": "save",
+    "skops": "skops",
 }
 
 
@@ -60,6 +62,7 @@ def main() -> None:
         path = Path(folder) / "model.safetensors"
         refused(lambda: save(model, path), "save")
         refused(lambda: load(path), "save")
+        refused(lambda: model.to_onnx(path), "onnx")
     assert "sknnopt[plot,save]" in answer("tune")
 
 
