@@ -98,7 +98,7 @@ dist: $(READY) ## Build wheel and sdist, and use the wheel in an empty environme
 	rm -rf dist
 	$(PY) -m build --outdir dist .
 	$(PY) -m twine check --strict dist/*
-	$(PY) tools/try_wheel.py dist/*.whl
+	$(PY) tests/try_wheel.py dist/*.whl
 
 clean: ## Remove the virtual environment, caches and built files
 	rm -rf $(VENV) $(OLDEST) build dist docs/_build docs/generated .coverage

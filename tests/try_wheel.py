@@ -1,7 +1,7 @@
 """Install a wheel into an empty environment, and use it from there.
 
 First with what it requires and nothing else, then with all extras. Python runs outside
-the checkout, isolated from its modules: `python tools/try_wheel.py WHEEL`.
+the checkout, isolated from its modules: `python tests/try_wheel.py WHEEL`.
 """
 
 from __future__ import annotations
