@@ -103,8 +103,15 @@ def as_frame(X: Any) -> pd.DataFrame:
         )
     if isinstance(X, pd.DataFrame):
         return X
-    # Columns of a list have types of their own, those of an array one.
-    return pd.DataFrame(X if isinstance(X, list | tuple) else np.asarray(X))
+    if isinstance(X, list | tuple):
+        return pd.DataFrame(X)  # whose columns have types of their own
+    array = np.asarray(X)
+    if array.dtype.names is not None:
+        raise ValueError(
+            f"X is a structured array with the fields {array.dtype.names}, which are "
+            "no columns. Give a data frame."
+        )
+    return pd.DataFrame(array)
 
 
 def read_numbers(frame: pd.DataFrame) -> np.ndarray:
