@@ -20,12 +20,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import (
     _check_sample_weight,
     _check_y,
+    assert_all_finite,
     check_consistent_length,
     check_is_fitted,
     validate_data,
 )
 
 from sknnopt._architecture import Architecture
+from sknnopt._callbacks import check_callbacks
 from sknnopt._diagnosed import Diagnosed
 from sknnopt._export import Exported
 from sknnopt._fitting import (
@@ -133,7 +135,7 @@ class BaseOptimizedMLP(
             one of many, as in a search, Ctrl-C is raised, and the estimator is as it
             was before.
         """
-        check_layers(self)
+        self._check_parameters()
         is_warm = bool(self.warm_start) and hasattr(self, "_record")
         mode: Mode = "warm" if is_warm else "new"
         twin = self._copy(with_state=is_warm)
@@ -154,7 +156,7 @@ class BaseOptimizedMLP(
         self, X: Any, y: Any, sample_weight: Any, classes: Any = None
     ) -> Self:
         """Train one epoch more, from the state of the last call if there is one."""
-        check_layers(self)
+        self._check_parameters()
         mode: Mode = "continue" if hasattr(self, "_record") else "new"
         twin = self._copy(with_state=True)
         data = twin._checked(X, y, sample_weight, mode=mode, classes=classes)
@@ -164,6 +166,11 @@ class BaseOptimizedMLP(
         twin._warn_of_divergence(stacklevel=5)
         self._adopt(twin, task)
         return self
+
+    def _check_parameters(self) -> None:
+        """Check what their types alone do not tell, before any data are looked at."""
+        check_layers(self)
+        check_callbacks(self.callbacks or ())
 
     def _begin_task(
         self, twin: Self, data: Data, *given: Any, n_epochs: int | None = None
@@ -235,6 +242,9 @@ class BaseOptimizedMLP(
                 "None."
             )
         y = _check_y(y, multi_output=True, y_numeric=is_regressor(self), estimator=self)
+        if is_regressor(self):
+            # scikit-learn makes numbers of objects after it looked for NaN.
+            assert_all_finite(y, input_name="y")
         check_consistent_length(numbers, y)
         return y
 

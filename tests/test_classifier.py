@@ -261,3 +261,14 @@ def test_warns_where_most_labels_are_their_own(dtype):
         warnings.simplefilter("error")
         model.fit(np.zeros((30, 2)), np.repeat(y[:15], 2))
         clone(model).partial_fit(np.zeros((30, 2)), y, classes=y)
+
+
+@pytest.mark.parametrize(
+    ("labels", "types"),
+    [(["a", "b", None], "NoneType, str"), (["a", 1, 2.5], "float, int, str")],
+)
+def test_labels_that_cannot_be_sorted(labels, types):
+    """Labels of several types are refused in words that name the types."""
+    y = np.array(labels * 4, dtype=object)
+    with pytest.raises(TypeError, match=f"y holds labels .* of the types {types}"):
+        plain_classifier(**SMALL).fit(np.ones((12, 2)), y)
