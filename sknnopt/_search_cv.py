@@ -255,7 +255,7 @@ class MLPSearchCV(BaseSearchCV):
                 "The 'cv' parameter must give splits, at most as many as rows. Got "
                 f"{n_splits} of {n_rows} rows."
             )
-        # What an iterable gave is kept; splitters make their splits when they are asked.
+        # What an iterable gave is kept; splitters make their splits when asked.
         is_splitter = hasattr(self.cv, "split")
         for split in () if is_splitter else getattr(cv, "cv", ()):
             if not _is_split(split, n_rows):
@@ -269,11 +269,10 @@ class MLPSearchCV(BaseSearchCV):
         scoring = self.scoring
         if not isinstance(scoring, list | tuple | set | dict):
             return
-        is_dict = isinstance(scoring, dict)
-        is_known = [
-            isinstance(metric, str) or (is_dict and callable(metric))
-            for metric in (scoring.values() if is_dict else scoring)
-        ]
+        if isinstance(scoring, dict):
+            is_known = [isinstance(m, str) or callable(m) for m in scoring.values()]
+        else:
+            is_known = [isinstance(metric, str) for metric in scoring]
         if not is_known or not all(is_known):
             raise ValueError(
                 "The 'scoring' parameter must be a metric's name, a function, names in "
