@@ -153,8 +153,8 @@ def columns(draw, n_rows):
     rng = draw(generators())
     code = rng.integers(0, 3, size=n_rows)
     gaps = rng.random(n_rows) < draw(st.sampled_from([0.0, 0.0, 0.3, 1.0]))
-    words = np.array(["a", "b", "c"], dtype=object)[code]
-    words[gaps] = None
+    text = np.array(["a", "b", "c"], dtype=object)[code]
+    text[gaps] = None
     kind = draw(
         words(
             "numbers numbers normal category category_of_numbers ordered words "
@@ -168,11 +168,11 @@ def columns(draw, n_rows):
         return pd.Series(draw(object_arrays(n_rows)), dtype=object)
     makers = {
         "normal": lambda: rng.normal(size=n_rows),
-        "category": lambda: pd.Categorical(words, categories=["a", "b", "c", "d"]),
+        "category": lambda: pd.Categorical(text, categories=["a", "b", "c", "d"]),
         "category_of_numbers": lambda: pd.Categorical(np.where(gaps, np.nan, code)),
-        "ordered": lambda: pd.Categorical(words, ordered=True),
-        "words": lambda: pd.Series(words, dtype=object),
-        "string": lambda: pd.array(words, dtype=draw(st.sampled_from(STRING_TYPES))),
+        "ordered": lambda: pd.Categorical(text, ordered=True),
+        "words": lambda: pd.Series(text, dtype=object),
+        "string": lambda: pd.array(text, dtype=draw(st.sampled_from(STRING_TYPES))),
         "Int64": lambda: pd.arrays.IntegerArray(code.astype("i8"), gaps),
         "UInt8": lambda: pd.arrays.IntegerArray(code.astype("u1"), gaps),
         "Float64": lambda: pd.arrays.FloatingArray(code.astype("f8"), gaps),
