@@ -24,7 +24,7 @@ def test_several_classes_for_each_row(table):
     X, y = table
     columns = np.column_stack([y, np.arange(len(y)) % 3])
     network = plain_classifier(**SMALL)
-    with pytest.raises(ValueError, match="y cannot be used.*multiclass-multioutput"):
+    with pytest.raises(ValueError, match=r"y cannot be used.*multiclass-multioutput"):
         network.fit(X, columns)
     predicted = MultiOutputClassifier(network).fit(X, columns).predict(X)
     assert predicted.shape == columns.shape
