@@ -99,7 +99,7 @@ class MLPParameters(BaseEstimator):
         "monitor": [StrOptions({"off", "light", "full"})],
         "callbacks": [list, tuple, None],
         "checkpoint": [str, os.PathLike, None],
-        "checkpoint_seconds": [Interval(Real, 0, np.inf, closed="left")],
+        "checkpoint_seconds": [RealInterval(0, np.inf, closed="left")],
         "device": [str],
         "n_threads": [Interval(Integral, 1, _MOST_THREADS, closed="both"), None],
     }

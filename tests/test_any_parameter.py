@@ -16,10 +16,20 @@ from test_any_input import TINY, check_predictions, watched
 from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 from sknnopt.search import MLPSearchCV
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+# Some words are names of files, as a checkpoint's.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.usefixtures("in_a_folder_of_its_own"),
+]
 ESTIMATORS = {e.__name__: e for e in (OptimizedMLPClassifier, OptimizedMLPRegressor)}
 X = np.random.default_rng(0).normal(size=(12, 3))
 y = np.arange(12) % 2
+
+
+@pytest.fixture
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """Let files be written where they are in nobody's way."""
+    monkeypatch.chdir(tmp_path)
 
 
 class Splitter:
@@ -193,16 +203,14 @@ def check_search_garbage(name, values):
 
 
 @pytest.mark.parametrize("name", SEARCH_PARAMETERS)
-def test_some_garbage_for_a_search(name, tmp_path, monkeypatch):
+def test_some_garbage_for_a_search(name):
     """A search's parameter refuses garbage by its name, or searches."""
-    monkeypatch.chdir(tmp_path)
     first = SEARCH_PARAMETERS.index(name) % 16
     check_search_garbage(name, SEARCH_GARBAGE[first::16])
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", SEARCH_PARAMETERS)
-def test_all_garbage_for_a_search(name, tmp_path, monkeypatch):
+def test_all_garbage_for_a_search(name):
     """A search's parameter refuses all garbage by its name, or searches."""
-    monkeypatch.chdir(tmp_path)
     check_search_garbage(name, SEARCH_GARBAGE)
