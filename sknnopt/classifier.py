@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
@@ -310,6 +311,11 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
             return target, self._weigh_multilabel(weight)
         y = column_or_1d(y, warn=True)
         found = unique_labels(y)
+        if pd.isna(found).any():
+            raise ValueError(
+                f"{name} holds labels that are missing. Leave out their rows, or give "
+                "them a label of their own."
+            )
         if mode == "new" and classes is None and len(found) > len(y) // 2:
             check_classification_targets(y)  # warns that this may be a regression
         self._know_classes(found, classes, mode, is_multilabel=False)

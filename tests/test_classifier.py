@@ -272,3 +272,15 @@ def test_labels_that_cannot_be_sorted(labels, types):
     y = np.array(labels * 4, dtype=object)
     with pytest.raises(TypeError, match=f"y holds labels .* of the types {types}"):
         plain_classifier(**SMALL).fit(np.ones((12, 2)), y)
+
+
+@pytest.mark.parametrize("as_labels", [np.asarray, pd.Series])
+def test_dates_as_labels(as_labels):
+    """Dates are labels like others, but one that is missing is refused."""
+    days = np.array(["2020-01-01", "2021-01-01"] * 6, dtype="M8[ns]")
+    X = np.arange(12.0)[:, None]
+    model = plain_classifier(**SMALL).fit(X, as_labels(days))
+    assert set(model.predict(X)) <= set(days)
+    days[3] = "NaT"
+    with pytest.raises(ValueError, match="y holds labels that are missing"):
+        plain_classifier(**SMALL).fit(X, as_labels(days))

@@ -13,9 +13,8 @@ from sklearn.multioutput import MultiOutputClassifier
 def test_boosting(table):
     """AdaBoost takes the classifier, weights of rows included, and learns."""
     X, y = table
-    model = AdaBoostClassifier(
-        plain_classifier(**SMALL), n_estimators=3, random_state=0
-    )
+    network = plain_classifier(**{**SMALL, "max_epochs": 40, "learning_rate": 0.02})
+    model = AdaBoostClassifier(network, n_estimators=3, random_state=0)
     assert model.fit(X, y).score(X, y) > max(y.mean(), 1 - y.mean())
 
 
@@ -24,7 +23,7 @@ def test_several_classes_for_each_row(table):
     X, y = table
     columns = np.column_stack([y, np.arange(len(y)) % 3])
     network = plain_classifier(**SMALL)
-    with pytest.raises(ValueError, match=r"y cannot be used.*multiclass-multioutput"):
+    with pytest.raises(ValueError, match="y should be a 1d array"):
         network.fit(X, columns)
     predicted = MultiOutputClassifier(network).fit(X, columns).predict(X)
     assert predicted.shape == columns.shape
