@@ -23,7 +23,7 @@ export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-quality demo test test-oldest coverage check format docs links bench dist clean
+.PHONY: help setup setup-quality demo test test-long test-oldest coverage check format docs links bench dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +66,11 @@ test: $(READY) ## Run the tests, the docstring examples and the README's code
 
 test-oldest: $(READY_OLDEST) ## Run the tests with the oldest supported releases, in $(OLDEST)
 	$(ONE_THREAD) $(OLD_PY) -m pytest -q -n $(WORKERS) --dist worksteal $(OLD_TESTS)
+
+# All tests, since other properties than those of any input are drawn anew as well.
+test-long: $(READY) ## Run the long tests too, with thousands of cases of any input
+	$(ONE_THREAD) $(PY) -m pytest -q -n $(WORKERS) --dist worksteal \
+		-m "long or not long" --hypothesis-profile=long tests
 
 coverage: $(READY) ## Run the tests and show which lines they miss
 	$(ONE_THREAD) $(PY) -m pytest -q -n $(WORKERS) --dist worksteal --cov

@@ -20,6 +20,8 @@ from sknnopt.initializers import INITIALIZERS
 
 DEFAULT_N_LAYERS = 2
 DEFAULT_N_UNITS = 100
+#: Beyond anything that trains: values are kept for each layer.
+MOST_LAYERS = 10_000
 
 #: Parameters that take one value, a sequence, or a dict of layers.
 PER_LAYER = ("n_units", "activation", "dropout", "weight_init", "l1", "l2")
@@ -28,6 +30,7 @@ T = TypeVar("T")
 PerLayer: TypeAlias = T | Sequence[T] | Mapping[Any, T]
 
 _INDEXED = re.compile(rf"({'|'.join(PER_LAYER)})__(\d+|default)")
+_LARGEST = float(np.finfo(np.float64).max)
 _SIZES = re.compile(r"\s*\d+(\s*-\s*\d+)*\s*")
 
 
@@ -257,7 +260,7 @@ def _is_rate_or_auto(value: Any) -> bool:
 
 
 def _is_strength(value: Any) -> bool:
-    return _is_real(value) and bool(0 <= value < np.inf)
+    return _is_real(value) and bool(0 <= value <= _LARGEST)
 
 
 @dataclass(frozen=True)

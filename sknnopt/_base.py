@@ -20,12 +20,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import (
     _check_sample_weight,
     _check_y,
+    assert_all_finite,
     check_consistent_length,
     check_is_fitted,
     validate_data,
 )
 
 from sknnopt._architecture import Architecture
+from sknnopt._callbacks import check_callbacks
 from sknnopt._diagnosed import Diagnosed
 from sknnopt._export import Exported
 from sknnopt._fitting import (
@@ -44,6 +46,7 @@ from sknnopt._inputs import FLOATS, Inputs, make_inputs
 from sknnopt._interrupts import Interrupt, noted_interrupts
 from sknnopt._job import Kind
 from sknnopt._layout import Layout
+from sknnopt._naming import named
 from sknnopt._oof import OutOfFold
 from sknnopt._parameters import MLPParameters
 from sknnopt._pickling import Pickled
@@ -132,7 +135,7 @@ class BaseOptimizedMLP(
             one of many, as in a search, Ctrl-C is raised, and the estimator is as it
             was before.
         """
-        check_layers(self)
+        self._check_parameters()
         is_warm = bool(self.warm_start) and hasattr(self, "_record")
         mode: Mode = "warm" if is_warm else "new"
         twin = self._copy(with_state=is_warm)
@@ -153,7 +156,7 @@ class BaseOptimizedMLP(
         self, X: Any, y: Any, sample_weight: Any, classes: Any = None
     ) -> Self:
         """Train one epoch more, from the state of the last call if there is one."""
-        check_layers(self)
+        self._check_parameters()
         mode: Mode = "continue" if hasattr(self, "_record") else "new"
         twin = self._copy(with_state=True)
         data = twin._checked(X, y, sample_weight, mode=mode, classes=classes)
@@ -163,6 +166,11 @@ class BaseOptimizedMLP(
         twin._warn_of_divergence(stacklevel=5)
         self._adopt(twin, task)
         return self
+
+    def _check_parameters(self) -> None:
+        """Check what their types alone do not tell, before any data are looked at."""
+        check_layers(self)
+        check_callbacks(self.callbacks or ())
 
     def _begin_task(
         self, twin: Self, data: Data, *given: Any, n_epochs: int | None = None
@@ -204,45 +212,41 @@ class BaseOptimizedMLP(
         classes: Any = None,
     ) -> Data:
         """Check what ``fit`` was given and encode the target."""
-        if mode == "new":
-            self._inputs = make_inputs(self).find_columns(X)
-        numbers, y = self._checked_table(X, y, reset=mode == "new")
+        suffix = "_val" if mode == "validate" else ""
+        with named(f"X{suffix}"):
+            if mode == "new":
+                self._inputs = make_inputs(self).find_columns(X)
+            numbers = self._checked_numbers(X, reset=mode == "new")
+        with named(f"y{suffix}"):
+            y = self._checked_target(y, numbers)
         given = None
         if sample_weight is not None:
-            given = rescaled(
-                _check_sample_weight(
-                    sample_weight, numbers, dtype=np.float64, ensure_non_negative=True
-                )
+            with named(f"sample_weight{suffix}"):
+                given = _checked_weight(sample_weight, numbers)
+        with named(f"X{suffix}"):
+            if mode == "new":
+                self._inputs.learn(X, numbers, given)
+            encoded = self._inputs.encode(X, numbers)
+        with named(f"y{suffix}"):
+            target, weight = self._encode(
+                y, given, mode=mode, dtype=encoded.dtype, classes=classes
             )
-        if mode == "new":
-            self._inputs.learn(X, numbers, given)
-        encoded = self._inputs.encode(X, numbers)
-        target, weight = self._encode(
-            y, given, mode=mode, dtype=encoded.dtype, classes=classes
-        )
         weight = weight if weight is None else rescaled(weight)
         return Data(encoded, target, weight, given)
 
-    def _checked_table(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
-        """Return the columns of numbers and the target, checked."""
-        inputs = self._inputs
-        of_target = {"multi_output": True, "y_numeric": is_regressor(self)}
-        if not inputs.has_columns(X):
-            return validate_data(
-                self,
-                X,
-                y,
-                accept_sparse="csr",
-                dtype=FLOATS,
-                ensure_all_finite=inputs.finite(X),
-                reset=reset,
-                **of_target,
+    def _checked_target(self, y: Any, numbers: Any) -> Any:
+        """Return the target, checked, of the table with these numbers."""
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                "None."
             )
-        _, y = validate_data(self, X, y, skip_check_array=True, reset=reset)
-        numbers = inputs.numbers(X, self)
-        y = _check_y(y, estimator=self, **of_target)
+        y = _check_y(y, multi_output=True, y_numeric=is_regressor(self), estimator=self)
+        if is_regressor(self):
+            # scikit-learn makes numbers of objects after it looked for NaN.
+            assert_all_finite(y, input_name="y")
         check_consistent_length(numbers, y)
-        return numbers, y
+        return y
 
     def _checked_validation(self, X_val: Any, y_val: Any, weight: Any) -> Data | None:
         if X_val is None and y_val is None and weight is None:
@@ -415,10 +419,11 @@ class BaseOptimizedMLP(
         if not self.__sklearn_is_fitted__():
             check_is_fitted(self)
         check_device(self.device)
-        return self._inputs.encode(X, self._checked_numbers(X, reset=False))
+        with named("X"):
+            return self._inputs.encode(X, self._checked_numbers(X, reset=False))
 
     def _checked_numbers(self, X: Any, *, reset: bool) -> Any:
-        """Return the columns of numbers of rows without a target, checked."""
+        """Return a table's columns of numbers, checked."""
         inputs = self._inputs
         if inputs.has_columns(X):
             validate_data(self, X, skip_check_array=True, reset=reset)
@@ -515,6 +520,15 @@ class BaseOptimizedMLP(
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = bool(self.impute_missing)
         return tags
+
+
+def _checked_weight(weight: Any, numbers: Any) -> np.ndarray:
+    """Return the weights of the rows with these numbers."""
+    return rescaled(
+        _check_sample_weight(
+            weight, numbers, dtype=np.float64, ensure_non_negative=True
+        )
+    )
 
 
 def can_fit_partially(estimator: BaseOptimizedMLP) -> bool:

@@ -33,7 +33,8 @@ def check_callbacks(callbacks: Sequence[Any]) -> None:
         If one is refused.
     """
     for given in callbacks:
-        callback = given[1] if isinstance(given, tuple) else given
+        is_pair = isinstance(given, tuple) and len(given) == 2
+        callback = given[1] if is_pair else given
         kind = callback if isinstance(callback, type) else type(callback)
         if not issubclass(kind, Callback):
             raise ValueError(

@@ -52,7 +52,7 @@ def categorical_mask(X: Any, categorical_features: Any) -> np.ndarray | None:
             return None
         mask = np.array([_holds_categories(X.iloc[:, i]) for i in range(X.shape[1])])
     elif len(np.shape(X)) == 2:
-        mask = _named(X, list(categorical_features))
+        mask = _named(X, categorical_features)
     else:
         return None  # what is no table is refused by whoever checks it
     return mask if mask.any() else None
@@ -66,7 +66,9 @@ def _holds_categories(column: pd.Series) -> bool:
     return is_category or types.is_string_dtype(column.dtype)
 
 
-def _named(X: Any, given: list[Any]) -> np.ndarray:
+def _named(X: Any, features: Any) -> np.ndarray:
+    # What has no length is an array without a dimension.
+    given = list(features) if getattr(features, "ndim", 1) else [features]
     n_features = np.shape(X)[1]
     names = list(X.columns) if isinstance(X, pd.DataFrame) else []
     if given and all(isinstance(item, bool | np.bool_) for item in given):
@@ -103,8 +105,15 @@ def as_frame(X: Any) -> pd.DataFrame:
         )
     if isinstance(X, pd.DataFrame):
         return X
-    # Columns of a list have types of their own, those of an array one.
-    return pd.DataFrame(X if isinstance(X, list | tuple) else np.asarray(X))
+    if isinstance(X, list | tuple):
+        return pd.DataFrame(X)  # whose columns have types of their own
+    array = np.asarray(X)
+    if array.dtype.names is not None:
+        raise ValueError(
+            f"X is a structured array with the fields {array.dtype.names}, which are "
+            "no columns. Give a data frame."
+        )
+    return pd.DataFrame(array)
 
 
 def read_numbers(frame: pd.DataFrame) -> np.ndarray:

@@ -30,7 +30,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     ),
     "n_layers": (
         "int, default=2",
-        "Number of hidden layers; 0 is a linear model.",
+        "Number of hidden layers, 10,000 at most; 0 is a linear model.",
     ),
     "n_units": (
         "int, sequence or dict, default=100",

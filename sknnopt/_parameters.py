@@ -15,13 +15,18 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sknnopt._architecture import (
     DEFAULT_N_LAYERS,
     DEFAULT_N_UNITS,
+    MOST_LAYERS,
     PER_LAYER,
     PerLayer,
     fold_indexed,
     split_indexed,
 )
+from sknnopt._intervals import RealInterval
 from sknnopt.optimizers import OPTIMIZERS
 from sknnopt.schedules import SCHEDULES
+
+#: More than any machine has; torch counts no further than a C integer.
+_MOST_THREADS = 1024
 
 
 class MLPParameters(BaseEstimator):
@@ -31,32 +36,32 @@ class MLPParameters(BaseEstimator):
         # Per-layer parameters are only roughly checked here: a value of the right
         # type may still be wrong for its layer, and check_layers says which.
         "hidden_layer_sizes": [Integral, str, "array-like", None],
-        "n_layers": [Interval(Integral, 0, None, closed="left")],
+        "n_layers": [Interval(Integral, 0, MOST_LAYERS, closed="both")],
         "n_units": [Integral, "array-like", Mapping],
         "activation": [str, "array-like", Mapping],
         "normalization": [StrOptions({"batch", "layer"}), None],
         "weight_init": [str, "array-like", Mapping],
-        "init_scale": [Interval(Real, 0, np.inf, closed="left")],
+        "init_scale": [RealInterval(0, np.inf, closed="left")],
         "optimizer": [StrOptions(OPTIMIZERS.keys())],
         "learning_rate": [
             StrOptions({"auto"}),
-            Interval(Real, 0, np.inf, closed="neither"),
+            RealInterval(0, np.inf, closed="neither"),
         ],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "momentum": [RealInterval(0, 1, closed="left")],
         "nesterov": ["boolean"],
         "lr_schedule": [StrOptions(SCHEDULES.keys())],
-        "lr_decay": [Interval(Real, 0, 1, closed="right")],
-        "warmup": [Interval(Real, 0, np.inf, closed="left")],
+        "lr_decay": [RealInterval(0, 1, closed="right")],
+        "warmup": [RealInterval(0, np.inf, closed="left")],
         "dropout": [StrOptions({"auto"}), Real, "array-like", Mapping],
         "l1": [Real, "array-like", Mapping],
         "l2": [Real, "array-like", Mapping],
         "weight_decay": [
             StrOptions({"auto"}),
-            Interval(Real, 0, np.inf, closed="left"),
+            RealInterval(0, np.inf, closed="left"),
         ],
-        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "clip_norm": [RealInterval(0, None, closed="neither"), None],
         "clip_norm_per_tensor": ["boolean"],
-        "clip_value": [Interval(Real, 0, None, closed="neither"), None],
+        "clip_value": [RealInterval(0, None, closed="neither"), None],
         "batch_size": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
@@ -65,15 +70,15 @@ class MLPParameters(BaseEstimator):
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
         ],
-        "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
+        "max_seconds": [RealInterval(0, None, closed="neither"), None],
         "shuffle": ["boolean"],
         "early_stopping": ["boolean", StrOptions({"auto"})],
         "validation_fraction": [
-            Interval(Real, 0, 1, closed="neither"),
+            RealInterval(0, 1, closed="neither"),
             HasMethods(["split", "get_n_splits"]),
         ],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "tol": [RealInterval(0, None, closed="left")],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "scale_inputs": ["boolean"],
         "n_bins": [
@@ -94,9 +99,9 @@ class MLPParameters(BaseEstimator):
         "monitor": [StrOptions({"off", "light", "full"})],
         "callbacks": [list, tuple, None],
         "checkpoint": [str, os.PathLike, None],
-        "checkpoint_seconds": [Interval(Real, 0, np.inf, closed="left")],
+        "checkpoint_seconds": [RealInterval(0, np.inf, closed="left")],
         "device": [str],
-        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "n_threads": [Interval(Integral, 1, _MOST_THREADS, closed="both"), None],
     }
 
     def __init__(

@@ -85,7 +85,7 @@ def bin_count(value: int | str, n_rows: int, n_columns: int) -> int:
         less than 2 stand for none.
     """
     if not isinstance(value, str):
-        return int(value)
+        return min(int(value), _MOST_ROWS)
     n_bins = int(np.clip(n_rows // _ROWS_PER_BIN, _FEWEST_BINS, _MOST_BINS))
     return min(n_bins, _MOST_IN_ALL // max(1, n_columns))
 

@@ -5,6 +5,7 @@ Every ``"auto"`` is resolved here, and here only.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from sknnopt._architecture import Architecture, hidden_sizes, per_layer
 from sknnopt._auto import MANY_ROWS
 from sknnopt._job import Kind, Settings
+from sknnopt._memory import free_memory
 from sknnopt.losses import LOSSES
 from sknnopt.optimizers import OPTIMIZERS
 
@@ -25,6 +27,8 @@ _MOST_ROWS_SEEN = 2_500_000
 _FEWEST_EPOCHS, _MOST_EPOCHS = 10, 200
 #: Stands for "no limit" where a number of epochs is asked for.
 _FOREVER = np.iinfo(np.int64).max // 4
+#: Bytes of a weight, and of networks that memory is asked about.
+_LEAST_BYTES, _LARGE = 4, 1 << 28
 
 
 def check_layers(estimator: Any) -> tuple[int, ...]:
@@ -122,7 +126,7 @@ def epoch_limit(value: Any, n_rows: int) -> int:
         least.
     """
     if not isinstance(value, str):
-        return int(value)
+        return min(int(value), _FOREVER)
     return int(np.clip(_MOST_ROWS_SEEN // n_rows, _FEWEST_EPOCHS, _MOST_EPOCHS))
 
 
@@ -162,12 +166,34 @@ def make_architecture(estimator: Any, n_inputs: int, n_outputs: int) -> Architec
     -------
     Architecture
         The shape.
+
+    Raises
+    ------
+    ValueError
+        If the networks do not fit into memory.
     """
     sizes = _sizes(estimator)
     activations = per_layer("activation", estimator.activation, len(sizes))
-    return Architecture(
+    architecture = Architecture(
         n_inputs, sizes, n_outputs, activations, estimator.normalization
     )
+    _check_memory(architecture, int(estimator.n_members))
+    return architecture
+
+
+def _check_memory(architecture: Architecture, members: int) -> None:
+    """Refuse networks of which not even the weights fit into memory."""
+    layers = pairwise(architecture.sizes)
+    size = _LEAST_BYTES * members * sum((n + 1) * units for n, units in layers)
+    if size < _LARGE:
+        return
+    free = free_memory()
+    if size > free:
+        raise ValueError(
+            f"The weights of {members} networks with layers {architecture.sizes} take "
+            f"{size >> 20:,} MiB at least, and {free >> 20:,} MiB are free. "
+            "Lower 'n_units' (or 'hidden_layer_sizes'), 'n_layers' or 'n_members'."
+        )
 
 
 def make_kind(
@@ -261,7 +287,7 @@ def make_settings(
         else float(getattr(estimator, parameter)),
         max_epochs=epoch_limit(estimator.max_epochs, n_rows),
         max_seconds=_limit(estimator.max_seconds),
-        patience=_FOREVER if patience is None else int(patience),
+        patience=_FOREVER if patience is None else min(int(patience), _FOREVER),
         tol=float(estimator.tol),
     )
 

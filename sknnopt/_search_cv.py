@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from numbers import Integral, Real
+from numbers import Integral
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -18,10 +18,13 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _num_samples
 
 from sknnopt._digests import described
 from sknnopt._fold_memory import with_memory
 from sknnopt._gathering import WIDTH
+from sknnopt._intervals import RealInterval
+from sknnopt._naming import named
 from sknnopt._progress import candidate_bar
 from sknnopt._rungs import RULES
 from sknnopt._samplers import SAMPLERS
@@ -152,7 +155,7 @@ class MLPSearchCV(BaseSearchCV):
         "sampler": [StrOptions(SAMPLERS.keys())],
         "round_size": [Interval(Integral, 1, None, closed="left"), None],
         "pruning": [StrOptions(dict.fromkeys(RULES).keys()), None],
-        "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
+        "max_seconds": [RealInterval(0, None, closed="neither"), None],
         "study": [str, PathLike, None],
         "random_state": ["random_state"],
     }
@@ -220,8 +223,11 @@ class MLPSearchCV(BaseSearchCV):
         twin = object.__new__(type(self))
         twin.__dict__.update(vars(self))
         # An iterable of splits can be read only once.
-        twin.cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        n_splits = int(twin.cv.get_n_splits(X, y, params.get("groups")))
+        with named("cv"):
+            twin.cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+            n_splits = int(twin.cv.get_n_splits(X, y, params.get("groups")))
+            self._check_splits(twin.cv, n_splits, _num_samples(X))
+        self._check_scoring()
         twin.estimator = with_memory(self.estimator, n_splits)
         # The bar says it already; two displays would write over each other.
         twin.verbose = max(0, int(self.verbose) - 1)
@@ -241,6 +247,38 @@ class MLPSearchCV(BaseSearchCV):
         twin.estimator, twin.cv, twin.verbose = self.estimator, self.cv, self.verbose
         self.__dict__ = twin.__dict__
         return self
+
+    def _check_splits(self, cv: Any, n_splits: int, n_rows: int) -> None:
+        """Refuse splits that cannot be those of so many rows."""
+        if n_splits < 1 or (isinstance(self.cv, Integral) and int(self.cv) > n_rows):
+            raise ValueError(
+                "The 'cv' parameter must give splits, at most as many as rows. Got "
+                f"{n_splits} of {n_rows} rows."
+            )
+        # What an iterable gave is kept; splitters make their splits when asked.
+        is_splitter = hasattr(self.cv, "split")
+        for split in () if is_splitter else getattr(cv, "cv", ()):
+            if not _is_split(split, n_rows):
+                raise ValueError(
+                    "The 'cv' parameter as an iterable must give pairs of arrays of "
+                    f"row numbers below {n_rows}, or masks. Got {split!r} in it."
+                )
+
+    def _check_scoring(self) -> None:
+        """Refuse lists of metrics that are none."""
+        scoring = self.scoring
+        if not isinstance(scoring, list | tuple | set | dict):
+            return
+        if isinstance(scoring, dict):
+            is_known = [isinstance(m, str) or callable(m) for m in scoring.values()]
+        else:
+            is_known = [isinstance(metric, str) for metric in scoring]
+        if not is_known or not all(is_known):
+            raise ValueError(
+                "The 'scoring' parameter must be a metric's name, a function, names in "
+                "a list, or a dict of names or functions, and not empty. Got "
+                f"{scoring!r} instead."
+            )
 
     def _make_run(self, n_splits: int, data: Any) -> SearchRun:
         space = self.param_distributions
@@ -313,6 +351,23 @@ class MLPSearchCV(BaseSearchCV):
                 np.int32
             )
         return results
+
+
+def _is_split(split: Any, n_rows: int) -> bool:
+    """Tell whether something is a training set and a test set of so many rows."""
+    try:
+        train, test = map(np.asarray, split)
+    except (TypeError, ValueError):
+        return False
+    return all(_are_rows(part, n_rows) for part in (train, test))
+
+
+def _are_rows(part: np.ndarray, n_rows: int) -> bool:
+    if part.ndim != 1 or len(part) == 0:
+        return False
+    if part.dtype == bool:
+        return len(part) == n_rows
+    return part.dtype.kind in "iu" and -n_rows <= part.min() and part.max() < n_rows
 
 
 def _backend(run: SearchRun) -> Any:

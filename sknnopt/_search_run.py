@@ -191,7 +191,9 @@ class SearchRun:
         if n_done == 0:
             return min(left, _FIRST_ROUND)
         # Networks of a larger batch take less time each: rather too few than too many.
-        return min(left, int(self.seconds_left * n_done / spent))
+        # Of a very long time what is spent may be too little to be seen.
+        share = n_done / spent if spent > 0 else np.inf
+        return int(min(left, self.seconds_left * share))
 
     # ----------------------------------------------------- what the backend asks
 

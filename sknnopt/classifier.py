@@ -8,9 +8,10 @@ from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -20,11 +21,14 @@ from sknnopt._architecture import DEFAULT_N_LAYERS, DEFAULT_N_UNITS, PerLayer
 from sknnopt._base import BaseOptimizedMLP, can_fit_partially
 from sknnopt._blocks import class_indices, unique_labels
 from sknnopt._docstrings import documented
+from sknnopt._intervals import RealInterval
 
 #: Targets that are more than checked: single labels, or a set of them for each row.
 _TARGETS = frozenset({"binary", "multiclass", "multilabel-indicator"})
 #: Of class indices; four bytes a row suffice.
 _INDEX = np.dtype(np.int32)
+#: What the weight of a class may be.
+_WEIGHTS = RealInterval(0, np.inf, closed="left")
 _LOSSES = ("auto", "binary_cross_entropy", "categorical_cross_entropy")
 _OWN_PARAMETERS = {
     "loss": (
@@ -95,7 +99,7 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseOptimizedMLP._parameter_constraints,
         "loss": [StrOptions(dict.fromkeys(_LOSSES).keys())],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "label_smoothing": [RealInterval(0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), Mapping, None],
     }
 
@@ -297,19 +301,21 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
         dtype: np.dtype,
         classes: Any = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        # scikit-learn sorts all rows to tell what a target is: of whole numbers in one
-        # dimension it is clear.
-        is_plain = y.ndim == 1 and y.dtype.kind in "biu"
-        kind = "multiclass" if is_plain else type_of_target(y, input_name="y")
+        name = "y_val" if mode == "validate" else "y"
+        kind = _kind_of(y, name)
         if kind not in _TARGETS:
             check_classification_targets(y)
-        name = "y_val" if mode == "validate" else "y"
         if kind == "multilabel-indicator":
             self._know_classes(np.arange(y.shape[1]), classes, mode, is_multilabel=True)
             target = self._encode_multilabel(y, name, dtype)
             return target, self._weigh_multilabel(weight)
         y = column_or_1d(y, warn=True)
         found = unique_labels(y)
+        if pd.isna(found).any():
+            raise ValueError(
+                f"{name} holds labels that are missing. Leave out their rows, or give "
+                "them a label of their own."
+            )
         if mode == "new" and classes is None and len(found) > len(y) // 2:
             check_classification_targets(y)  # warns that this may be a regression
         self._know_classes(found, classes, mode, is_multilabel=False)
@@ -403,7 +409,7 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
         self, given: dict[Any, float], present: np.ndarray
     ) -> np.ndarray:
         for label, value in given.items():
-            if not (isinstance(value, Real) and 0 <= value < np.inf):
+            if not (isinstance(value, Real) and value in _WEIGHTS):
                 raise ValueError(
                     "The 'class_weight' parameter must give each class a finite number "
                     f"from 0 on. Got {value!r} for class {label!r} instead."
@@ -436,3 +442,20 @@ class OptimizedMLPClassifier(ClassifierMixin, BaseOptimizedMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _kind_of(y: Any, name: str) -> str:
+    """Return what a target is, in scikit-learn's words."""
+    # scikit-learn sorts all rows to tell; of whole numbers in one dimension it is
+    # clear.
+    if y.ndim == 1 and y.dtype.kind in "biu":
+        return "multiclass"
+    try:
+        return str(type_of_target(y, input_name=name))
+    except TypeError as error:
+        types = sorted({type(label).__name__ for label in np.ravel(y).tolist()})
+        raise TypeError(
+            f"{name} holds labels that cannot be sorted, of the types "
+            f"{', '.join(types)}. Give labels of one type, and leave out rows whose "
+            "label is missing."
+        ) from error

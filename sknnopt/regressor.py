@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from sknnopt._architecture import DEFAULT_N_LAYERS, DEFAULT_N_UNITS, PerLayer
 from sknnopt._base import BaseOptimizedMLP, can_fit_partially
 from sknnopt._docstrings import documented, names
+from sknnopt._intervals import RealInterval
 from sknnopt._standardization import standardized, statistics, value_range
 from sknnopt.losses import LOSSES
 
@@ -89,8 +89,8 @@ class OptimizedMLPRegressor(RegressorMixin, BaseOptimizedMLP):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseOptimizedMLP._parameter_constraints,
         "loss": [StrOptions(dict.fromkeys(["auto", *_REGRESSION]).keys())],
-        "huber_delta": [Interval(Real, 0, None, closed="neither")],
-        "quantile": [Interval(Real, 0, 1, closed="neither")],
+        "huber_delta": [RealInterval(0, None, closed="neither")],
+        "quantile": [RealInterval(0, 1, closed="neither")],
     }
 
     def __init__(

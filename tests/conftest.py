@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 #: ``--hypothesis-profile=long`` many others each time.
 settings.register_profile(
     "default",
-    max_examples=50,
+    max_examples=30,
     derandomize=True,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile(
-    "long", settings.get_profile("default"), max_examples=800, derandomize=False
+    "long", settings.get_profile("default"), max_examples=720, derandomize=False
 )
 settings.load_profile("default")
 

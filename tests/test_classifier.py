@@ -261,3 +261,26 @@ def test_warns_where_most_labels_are_their_own(dtype):
         warnings.simplefilter("error")
         model.fit(np.zeros((30, 2)), np.repeat(y[:15], 2))
         clone(model).partial_fit(np.zeros((30, 2)), y, classes=y)
+
+
+@pytest.mark.parametrize(
+    ("labels", "types"),
+    [(["a", "b", None], "NoneType, str"), (["a", 1, 2.5], "float, int, str")],
+)
+def test_labels_that_cannot_be_sorted(labels, types):
+    """Labels of several types are refused in words that name the types."""
+    y = np.array(labels * 4, dtype=object)
+    with pytest.raises(TypeError, match=f"y holds labels .* of the types {types}"):
+        plain_classifier(**SMALL).fit(np.ones((12, 2)), y)
+
+
+@pytest.mark.parametrize("as_labels", [np.asarray, pd.Series])
+def test_dates_as_labels(as_labels):
+    """Dates are labels like others, but one that is missing is refused."""
+    days = np.array(["2020-01-01", "2021-01-01"] * 6, dtype="M8[ns]")
+    X = np.arange(12.0)[:, None]
+    model = plain_classifier(**SMALL).fit(X, as_labels(days))
+    assert set(model.predict(X)) <= set(days)
+    days[3] = "NaT"
+    with pytest.raises(ValueError, match="y holds labels that are missing"):
+        plain_classifier(**SMALL).fit(X, as_labels(days))

@@ -82,6 +82,12 @@ def test_sparse_table_is_refused():
         as_frame(sparse.csr_matrix((2, 2)))
 
 
+def test_structured_array_is_refused():
+    """The fields of a structured array are no columns."""
+    with pytest.raises(ValueError, match=r"structured array.*'age'"):
+        as_frame(np.zeros((4, 3), dtype=[("age", "f8"), ("size", "i4")]))
+
+
 @pytest.mark.parametrize(
     "values", [["b", "a", "b"], [3, 1, 10, 2], [True, False], ["b", None, "a"]]
 )

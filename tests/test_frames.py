@@ -442,3 +442,11 @@ def test_sparse_matrix_has_no_categories(X, y):
     model = plain_regressor(**SMALL, categorical_features=[0])
     with pytest.raises(ValueError, match=r"X is sparse.*toarray"):
         model.fit(sparse.csr_matrix(X), y)
+
+
+def test_rows_of_a_structured_array_are_refused(X, y):
+    """A structured array is refused where columns are categories, in predict too."""
+    model = plain_classifier(**SMALL, categorical_features=[-1]).fit(X, y)
+    fields = np.zeros((2, X.shape[1]), dtype=[("a", "f8"), ("b", "f8")])
+    with pytest.raises(ValueError, match="X is a structured array"):
+        model.predict(fields)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from estimators import ESTIMATORS, SMALL, all_weights, plain_classifier
@@ -15,6 +17,7 @@ from sklearn.base import clone
         ("hidden_layer_sizes", "12-x"),
         ("hidden_layer_sizes", (10, 0)),
         ("n_layers", -1),
+        ("n_layers", 2**63),
         ("n_units", 0),
         ("n_units", [8, 2.5]),
         ("n_units", {"default": 8, "first": 3}),
@@ -27,6 +30,8 @@ from sklearn.base import clone
         ("optimizer", "adamm"),
         ("learning_rate", 0.0),
         ("learning_rate", "fast"),
+        ("learning_rate", 10**400),
+        ("tol", 10**400),
         ("momentum", 1.0),
         ("nesterov", "yes"),
         ("lr_schedule", "linear"),
@@ -36,6 +41,7 @@ from sklearn.base import clone
         ("dropout", [0.1, -0.1]),
         ("dropout", {1: 0.2}),
         ("l1", -1e-3),
+        ("l1", [0.0, 10**400]),
         ("l2", np.nan),
         ("weight_decay", -1.0),
         ("clip_norm", 0.0),
@@ -54,8 +60,11 @@ from sklearn.base import clone
         ("verbose", "loud"),
         ("monitor", "heavy"),
         ("callbacks", 3),
+        ("callbacks", [None]),
+        ("callbacks", [("alone",)]),
         ("device", "abacus"),
         ("n_threads", 0),
+        ("n_threads", 2**63),
     ],
 )
 def test_bad_parameter(estimator, table, name, bad):
@@ -116,6 +125,30 @@ def test_layers_beyond_depth_change_nothing(table):
     plain = all_weights(model.fit(*table))
     model.set_params(n_units__5=3, dropout__4=0.9, weight_init__7="zeros")
     np.testing.assert_array_equal(all_weights(model.fit(*table)), plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "same"),
+    [
+        ("learning_rate", Fraction(1, 100), 0.01),
+        ("tol", Fraction(0), 0.0),
+        ("n_iter_no_change", 10**400, None),
+        ("n_bins", 2**63, 60),
+    ],
+)
+def test_unusual_numbers(table, name, value, same):
+    """Fractions, and counts beyond any limit, mean what they say."""
+    settings = {**SMALL, "early_stopping": True}
+    model = plain_classifier(**{**settings, name: value}).fit(*table)
+    usual = plain_classifier(**{**settings, name: same}).fit(*table)
+    np.testing.assert_array_equal(all_weights(model), all_weights(usual))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_callbacks_are_checked_before_the_data(estimator):
+    """What is no callback is refused before any row is looked at."""
+    with pytest.raises(ValueError, match="'callbacks' parameter"):
+        estimator(callbacks=[1]).fit(None, None)
 
 
 def test_numpy_scalars(table):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from sknnopt import _plan
 from sknnopt._architecture import Architecture
 from sknnopt._job import Settings
 from sknnopt._plan import (
@@ -28,6 +29,7 @@ DEFAULTS = {
     "hidden_layer_sizes": None,
     "n_layers": 2,
     "n_units": 100,
+    "n_members": 1,
     "activation": "relu",
     "normalization": None,
     "weight_init": "auto",
@@ -320,3 +322,24 @@ def test_automatic_epochs(n_rows, n_epochs):
     """Automatic epochs fall with the rows between two limits; numbers are kept."""
     assert epoch_limit("auto", n_rows) == n_epochs
     assert epoch_limit(7, n_rows) == 7
+
+
+@pytest.mark.parametrize(("n_members", "is_refused"), [(3, False), (4, True)])
+def test_networks_beyond_memory(monkeypatch, n_members, is_refused):
+    """Networks whose weights alone exceed free memory are refused, with what to lower.
+
+    Of 4 inputs, a layer of 20,000,000 and 1 output, a network has 120,000,001 weights.
+    """
+    monkeypatch.setattr(_plan, "free_memory", lambda: 3 * 4 * 120_000_001)
+    estimator = _estimator(n_layers=1, n_units=20_000_000, n_members=n_members)
+    if not is_refused:
+        assert make_architecture(estimator, 4, 1).hidden == (20_000_000,)
+        return
+    with pytest.raises(ValueError, match=r"1,831 MiB.*1,373 MiB.*'n_units'"):
+        make_architecture(estimator, 4, 1)
+
+
+def test_networks_that_no_float_can_count():
+    """The size of absurd networks is told, too."""
+    with pytest.raises(ValueError, match="'n_units'"):
+        make_architecture(_estimator(n_layers=1, n_units=10**400), 4, 1)

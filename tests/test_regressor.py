@@ -239,3 +239,10 @@ def test_net_knows_the_loss(rng, loss, settings):
     raw = model.net_.module_(torch.tensor(X))
     best = model.history_.set_index("epoch").valid_loss[model.best_epoch_]
     assert model.net_.criterion_(raw, target).mean().item() == pytest.approx(best)
+
+
+def test_missing_targets_among_objects(rng):
+    """None in a target of Python objects is refused, and not learned as NaN."""
+    y = np.array([1.0, None, 2.0, 3.0], dtype=object)
+    with pytest.raises(ValueError, match="y contains NaN"):
+        plain_regressor(max_epochs=1).fit(rng.normal(size=(4, 2)), y)

@@ -19,6 +19,7 @@ from sklearn.model_selection import (
     GroupKFold,
     KFold,
     RandomizedSearchCV,
+    RepeatedKFold,
 )
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
@@ -380,3 +381,57 @@ def test_wrong_parameters_are_refused(table, settings, match):
     """The error names the parameter."""
     with pytest.raises(ValueError, match=f"'{match}' parameter of MLPSearchCV"):
         search_of(classifier(), **settings).fit(*table)
+
+
+@pytest.mark.parametrize(
+    "cv",
+    [
+        91,
+        2**63,
+        [],
+        [3],
+        [("a", "b")],
+        [([0, 1], [90])],
+        [([0, 1], [-91])],
+        [([0, 1], [])],
+        [([0, 1.5], [2])],
+        [([True, False], [2])],
+    ],
+)
+def test_splits_of_other_rows_are_refused(table, cv):
+    """What cannot be splits of the rows is refused before anything is fitted."""
+    search = MLPSearchCV(classifier(), SPACE, cv=cv)
+    with pytest.raises(ValueError, match="'cv' parameter"):
+        search.fit(*table)
+
+
+def test_splits_as_masks(table):
+    """Splits may be given as masks, as in scikit-learn's searches."""
+    mask = np.arange(90) < 60
+    options = {"n_iter": 2, "random_state": 0}
+    masks = MLPSearchCV(classifier(), SPACE, cv=[(mask, ~mask)], **options)
+    rows = [(np.flatnonzero(mask), np.flatnonzero(~mask))]
+    numbers = MLPSearchCV(classifier(), SPACE, cv=rows, **options)
+    scores = [s.fit(*table).cv_results_["mean_test_score"] for s in (masks, numbers)]
+    np.testing.assert_array_equal(*scores)
+
+
+@pytest.mark.parametrize("scoring", [[], (), {}, [None], ["accuracy", 1], {"a": 1}])
+def test_scoring_of_no_metrics_is_refused(table, scoring):
+    """Lists and dicts that hold no metrics are refused before anything is fitted."""
+    search = MLPSearchCV(classifier(), SPACE, scoring=scoring, refit=False)
+    with pytest.raises(ValueError, match="'scoring' parameter"):
+        search.fit(*table)
+
+
+def test_a_time_too_long_to_be_spent(table):
+    """Of a very long time, what a round takes is too little to be subtracted."""
+    search = MLPSearchCV(classifier(), SPACE, n_iter=8, cv=2, max_seconds=1e300)
+    assert len(search.fit(*table).cv_results_["params"]) == 8
+
+
+def test_splitters_make_their_own_splits(table):
+    """A splitter that holds another, as repeated folds do, is taken as it is."""
+    cv = RepeatedKFold(n_splits=2, n_repeats=2, random_state=0)
+    search = MLPSearchCV(classifier(), SPACE, n_iter=1, cv=cv).fit(*table)
+    assert search.n_splits_ == 4
