@@ -10,43 +10,36 @@ import warnings
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
-from sklearn.base import _fit_context, is_regressor
+from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import (
-    _check_sample_weight,
-    _check_y,
-    assert_all_finite,
-    check_consistent_length,
     check_is_fitted,
-    validate_data,
 )
 
 from sknnopt._architecture import Architecture
 from sknnopt._callbacks import check_callbacks
+from sknnopt._checked import Checked
 from sknnopt._diagnosed import Diagnosed
 from sknnopt._export import Exported
 from sknnopt._fitting import (
     Data,
     Mode,
     Trained,
-    check_device,
     is_gathered,
-    rescaled,
     threads_of,
     train,
 )
 from sknnopt._guard import Guard
 from sknnopt._history import expanded, join_lines
-from sknnopt._inputs import FLOATS, Inputs, make_inputs
+from sknnopt._inputs import Inputs
 from sknnopt._interrupts import Interrupt, noted_interrupts
 from sknnopt._job import Kind
 from sknnopt._layout import Layout
-from sknnopt._naming import named
 from sknnopt._oof import OutOfFold
 from sknnopt._parameters import MLPParameters
 from sknnopt._pickling import Pickled
@@ -86,7 +79,14 @@ _responders: WeakKeyDictionary[
 
 
 class BaseOptimizedMLP(
-    CallbackSupport, OutOfFold, Diagnosed, Exported, Pickled, MLPParameters, ABC
+    CallbackSupport,
+    OutOfFold,
+    Diagnosed,
+    Exported,
+    Pickled,
+    Checked,
+    MLPParameters,
+    ABC,
 ):
     """Base of :class:`OptimizedMLPClassifier` and :class:`OptimizedMLPRegressor`.
 
@@ -202,65 +202,6 @@ class BaseOptimizedMLP(
         )
         return twin
 
-    def _checked(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        *,
-        mode: Mode | Literal["validate"],
-        classes: Any = None,
-    ) -> Data:
-        """Check what ``fit`` was given and encode the target."""
-        suffix = "_val" if mode == "validate" else ""
-        with named(f"X{suffix}"):
-            if mode == "new":
-                self._inputs = make_inputs(self).find_columns(X)
-            numbers = self._checked_numbers(X, reset=mode == "new")
-        with named(f"y{suffix}"):
-            y = self._checked_target(y, numbers)
-        given = None
-        if sample_weight is not None:
-            with named(f"sample_weight{suffix}"):
-                given = _checked_weight(sample_weight, numbers)
-        with named(f"X{suffix}"):
-            if mode == "new":
-                self._inputs.learn(X, numbers, given)
-            encoded = self._inputs.encode(X, numbers)
-        with named(f"y{suffix}"):
-            target, weight = self._encode(
-                y, given, mode=mode, dtype=encoded.dtype, classes=classes
-            )
-        weight = weight if weight is None else rescaled(weight)
-        return Data(encoded, target, weight, given)
-
-    def _checked_target(self, y: Any, numbers: Any) -> Any:
-        """Return the target, checked, of the table with these numbers."""
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is "
-                "None."
-            )
-        y = _check_y(y, multi_output=True, y_numeric=is_regressor(self), estimator=self)
-        if is_regressor(self):
-            # scikit-learn makes numbers of objects after it looked for NaN.
-            assert_all_finite(y, input_name="y")
-        check_consistent_length(numbers, y)
-        return y
-
-    def _checked_validation(self, X_val: Any, y_val: Any, weight: Any) -> Data | None:
-        if X_val is None and y_val is None and weight is None:
-            return None
-        if X_val is None or y_val is None:
-            missing, given = ("y_val", "X_val") if y_val is None else ("X_val", "y_val")
-            if X_val is None and y_val is None:
-                missing, given = "X_val and y_val", "sample_weight_val"
-            raise ValueError(
-                f"fit was given {given} without {missing}. A validation set needs "
-                "both X_val and y_val."
-            )
-        return self._checked(X_val, y_val, weight, mode="validate")
-
     #: What a run leaves: the record's arrays, the columns of its history, and the
     #: parameter that its loss read; and what it noted for a diagnosis.
     _inputs: Inputs
@@ -268,22 +209,6 @@ class BaseOptimizedMLP(
     _history: dict[str, np.ndarray]
     _facts: dict[str, Any]
     _loss_parameter: float
-
-    @abstractmethod
-    def _encode(
-        self,
-        y: np.ndarray,
-        weight: np.ndarray | None,
-        *,
-        mode: str,
-        dtype: np.dtype,
-        classes: Any = None,
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the target as the loss reads it, and the weights.
-
-        Numbers are of type ``dtype``. In mode ``"new"`` what the target looks like is
-        learned first; ``classes`` are the labels that a classifier was told of.
-        """
 
     @abstractmethod
     def _resolve_head(self) -> tuple[str, int]:
@@ -414,29 +339,6 @@ class BaseOptimizedMLP(
             self.normalization_,
         )
 
-    def _checked_rows(self, X: Any) -> Any:
-        """Check rows to predict for."""
-        if not self.__sklearn_is_fitted__():
-            check_is_fitted(self)
-        check_device(self.device)
-        with named("X"):
-            return self._inputs.encode(X, self._checked_numbers(X, reset=False))
-
-    def _checked_numbers(self, X: Any, *, reset: bool) -> Any:
-        """Return a table's columns of numbers, checked."""
-        inputs = self._inputs
-        if inputs.has_columns(X):
-            validate_data(self, X, skip_check_array=True, reset=reset)
-            return inputs.numbers(X, self)
-        return validate_data(
-            self,
-            X,
-            accept_sparse="csr",
-            dtype=FLOATS,
-            ensure_all_finite=inputs.finite(X),
-            reset=reset,
-        )
-
     def _respond(self, X: Any) -> np.ndarray:
         """Return the members' mean response, ``(n_samples, n_outputs)``."""
         X = self._checked_rows(X)
@@ -520,15 +422,6 @@ class BaseOptimizedMLP(
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = bool(self.impute_missing)
         return tags
-
-
-def _checked_weight(weight: Any, numbers: Any) -> np.ndarray:
-    """Return the weights of the rows with these numbers."""
-    return rescaled(
-        _check_sample_weight(
-            weight, numbers, dtype=np.float64, ensure_non_negative=True
-        )
-    )
 
 
 def can_fit_partially(estimator: BaseOptimizedMLP) -> bool:
