@@ -47,7 +47,7 @@ class Guard:
 
         Returns
         -------
-        RunGuard
+        GuardOfSome
             The guard.
         """
         return GuardOfSome(self, members)
