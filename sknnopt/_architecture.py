@@ -260,7 +260,9 @@ def _is_rate_or_auto(value: Any) -> bool:
 
 
 def _is_strength(value: Any) -> bool:
-    return _is_real(value) and bool(0 <= value <= _LARGEST)
+    # numpy would take the limit for a number of the value's own, perhaps short, type.
+    plain = value.item() if isinstance(value, np.generic) else value
+    return _is_real(value) and bool(0 <= plain <= _LARGEST)
 
 
 @dataclass(frozen=True)

@@ -170,12 +170,13 @@ def settled(loss: str, raw: Tensor) -> Tensor:
     Returns
     -------
     Tensor of the same shape
-        Where the response is the raw output itself, its limits do the rest.
+        Far from zero at most where the response is the raw output itself.
     """
-    finite = raw.nan_to_num(0.0)
-    if is_linear(loss):
-        return finite
-    return finite.clamp(-LARGEST_RAW, LARGEST_RAW)
+    # Of outputs that are the response itself, squares over members are still finite.
+    largest = (
+        torch.finfo(raw.dtype).max ** 0.5 / 100 if is_linear(loss) else LARGEST_RAW
+    )
+    return raw.nan_to_num(0.0).clamp(-largest, largest)
 
 
 def _mean(response: Tensor) -> np.ndarray:
