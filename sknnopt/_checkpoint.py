@@ -10,7 +10,6 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,10 +20,11 @@ from sknnopt._digests import described, digest
 from sknnopt._files import FileFormatError
 from sknnopt._job import Job, Kind
 from sknnopt._snapshot import Snapshot
-from sknnopt._version import __version__
 
 _FORMAT = "sknnopt-checkpoint"
 _FORMAT_VERSION = 1
+#: Packages whose versions may change how numbers are rounded.
+_NOTED = ("numpy", "torch")
 #: Parameters that change nothing of what is trained.
 _WITHOUT_EFFECT = frozenset(
     {"callbacks", "checkpoint", "checkpoint_seconds", "n_threads", "verbose"}
@@ -204,7 +204,7 @@ class Checkpoint:
         return {
             "format": _FORMAT,
             "format_version": _FORMAT_VERSION,
-            "versions": _versions(),
+            "versions": _files.versions_of(*_NOTED),
             "identity": self._identity,
             "data": data,
             "seeds": list(seeds),
@@ -312,14 +312,10 @@ def _check_format(document: Any) -> None:
         )
 
 
-def _versions() -> dict[str, str]:
-    return {"sknnopt": __version__, **{n: version(n) for n in ("numpy", "torch")}}
-
-
 def _warn_of_versions(path: Path, found: Mapping[str, str]) -> None:
     other = [
         f"{name} {found.get(name)} (now {own})"
-        for name, own in _versions().items()
+        for name, own in _files.versions_of(*_NOTED).items()
         if found.get(name) != own
     ]
     if other:

@@ -139,7 +139,7 @@ def stopped_too_early(run: Run) -> Finding | None:
         return None
     if is_held_back(run) or any(cause(run) for cause in _HINDRANCES):
         return None
-    gain = run.gain_at_end / max(1, run.n_epochs // 4)
+    gain = run.gain_at_end / run.quarter
     if not gain > (STILL_FALLING if run.n_epochs < _SHORT else STILL_FALLING_FAST):
         return None
     remedy: dict[str, object] = {"max_epochs": max(5 * run.n_epochs, int(limit or 0))}

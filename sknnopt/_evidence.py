@@ -133,6 +133,11 @@ class Run:
         known = self.known("train_loss")
         return float(1 - known.min() / self.constant_loss) if len(known) else np.nan
 
+    @property
+    def quarter(self) -> int:
+        """Epochs of a quarter of the run, at least one."""
+        return max(1, self.n_epochs // 4)
+
     @cached_property
     def gain_at_end(self) -> float:
         """What the last quarter of epochs gained, by the constant response's loss.
@@ -141,7 +146,7 @@ class Run:
         there is one: a falling training loss alone is no reason to go on.
         """
         losses = self.column("lasting_loss")
-        quarter = max(1, self.n_epochs // 4)
+        quarter = self.quarter
         before, after = losses[-2 * quarter : -quarter], losses[-quarter:]
         if not len(before):
             before = losses[:1]

@@ -14,10 +14,13 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
+
+from sknnopt._version import __version__
 
 #: Where the document and the checksum are in the file's metadata.
 _KEY, _CHECKSUM = "sknnopt", "sha256"
@@ -56,6 +59,22 @@ def safetensors(need: str) -> Any:
     except ImportError as error:
         raise ImportError(f"{need} safetensors: pip install sknnopt[save]") from error
     return safetensors
+
+
+def versions_of(*packages: str) -> dict[str, str]:
+    """Return by what a file is written.
+
+    Parameters
+    ----------
+    *packages : str
+        What this package computes with.
+
+    Returns
+    -------
+    dict of str
+        The installed versions, this package's first.
+    """
+    return {"sknnopt": __version__, **{name: version(name) for name in packages}}
 
 
 def to_bytes(document: Any, arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -85,7 +85,7 @@ def exploding_gradients(run: Run) -> Finding | None:
         return None
     remedy: dict[str, object] = {"clip_norm": 1.0}
     cause = "Gradients are so long that a step throws the weights far off."
-    if is_drawn_large(run) and run.parameters["weight_init"] != "auto":
+    if _is_drawn_large(run):
         remedy = {"weight_init": "auto", "clip_norm": 1.0}
         cause += " The initial weights are too large for the width of the layers."
     elif not run.parameters["scale_inputs"] and run.facts.get("inputs"):
@@ -204,8 +204,7 @@ def _variance_finding(run: Run, variances: np.ndarray, growth: float) -> Finding
 
 def heavy_clipping(run: Run) -> Finding | None:
     """Look for clipping that is the rule rather than the exception."""
-    shares = run.column("clipped_share")
-    known = shares[np.isfinite(shares)]
+    known = run.known("clipped_share")
     share = float(known.mean()) if len(known) else 0.0
     if share <= CLIPPED:
         return None
@@ -236,19 +235,8 @@ def _settled(run: Run, name: str) -> np.ndarray | None:
     return np.nan_to_num(shares) if len(shares) and np.isfinite(shares).any() else None
 
 
-def is_drawn_large(run: Run) -> bool:
-    """Tell whether gradients were far too long in the first step.
-
-    Parameters
-    ----------
-    run : Run
-        Whose first step.
-
-    Returns
-    -------
-    bool
-        False where it was not looked at.
-    """
+def _is_drawn_large(run: Run) -> bool:
+    """Tell whether initial weights made gradients far too long in the first step."""
     is_suited = run.parameters["weight_init"] == "auto"
     return not is_suited and _first_norm(run) >= EXPLODED * _usual_norm(run)
 

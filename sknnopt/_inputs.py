@@ -253,12 +253,23 @@ class Inputs(BaseEstimator):
         """Return a sparse matrix divided by the scales alone, so that zeros stay."""
         divided = X.copy()
         if self.scale_inputs:
-            divided.data *= self._factor(X.dtype)[X.indices]
+            divided.data *= self.factor(X.dtype)[X.indices]
         divided.data = self._in_dtype(divided.data)
         return divided
 
-    def _factor(self, dtype: np.dtype) -> np.ndarray:
-        """Return what numbers are multiplied by to have scale one."""
+    def factor(self, dtype: np.dtype) -> np.ndarray:
+        """Return what numbers are multiplied by to have scale one.
+
+        Parameters
+        ----------
+        dtype : numpy dtype
+            Of the numbers.
+
+        Returns
+        -------
+        ndarray of shape (n_numbers,)
+            One where a scale is too small for that type.
+        """
         with np.errstate(all="ignore"):
             factor = (1.0 / self.scale_).astype(dtype)
         factor[np.isinf(factor)] = 1.0
@@ -291,7 +302,7 @@ class Inputs(BaseEstimator):
             parts = self._parts(numbers, missing, places)
             if self.scale_inputs:
                 numbers = numbers.copy() if self.is_sparse_ else numbers - mean
-                numbers *= self._factor(numbers.dtype)
+                numbers *= self.factor(numbers.dtype)
             rows = np.hstack([numbers, *parts]) if parts else numbers
             return self._in_dtype(rows)
 

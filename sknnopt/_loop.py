@@ -108,9 +108,7 @@ class Loop:
         self._batch_size = rows_at_once(job)
         #: One dict of ``(members,)`` arrays an epoch; of those before a resumption
         #: the columns.
-        self.history: list[dict[str, np.ndarray]] = [begun.history][
-            : len(begun.history)
-        ]
+        self.history = [begun.history] if begun.history else []
         self.kind = job.kind
         if begun.is_live.all():
             self._attach(job, self._whole.padded(job.kind))

@@ -170,9 +170,9 @@ def settled(loss: str, raw: Tensor) -> Tensor:
     Returns
     -------
     Tensor of the same shape
-        Far from zero at most where the response is the raw output itself.
+        Within what a softmax can add up, or, where the response is the raw output
+        itself, what squares over members can.
     """
-    # Of outputs that are the response itself, squares over members are still finite.
     largest = (
         torch.finfo(raw.dtype).max ** 0.5 / 100 if is_linear(loss) else LARGEST_RAW
     )

@@ -157,10 +157,7 @@ def _of_raw_numbers(
     weight = weight[: len(inputs.mean_)]
     if not inputs.scale_inputs:
         return weight, bias
-    with np.errstate(divide="ignore"):
-        factor = 1.0 / inputs.scale_
-    factor[np.isinf(factor)] = 1.0
-    weight = weight * factor[:, None]
+    weight = weight * inputs.factor(weight.dtype)[:, None]
     return weight, bias if inputs.is_sparse_ else bias - inputs.mean_ @ weight
 
 

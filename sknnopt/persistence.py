@@ -31,12 +31,13 @@ from sknnopt import _files
 from sknnopt._codec import CodecError, Decoder, Encoder
 from sknnopt._inputs import Inputs
 from sknnopt._parts import check_parts
-from sknnopt._version import __version__
 from sknnopt.classifier import OptimizedMLPClassifier
 from sknnopt.regressor import OptimizedMLPRegressor
 
 _FORMAT = "sknnopt"
 _FORMAT_VERSION = 1
+#: Packages whose versions a file notes.
+_NOTED = ("numpy", "scikit-learn", "torch", "safetensors")
 _NEED = "Saving and loading need"
 _ESTIMATORS = (OptimizedMLPClassifier, OptimizedMLPRegressor)
 _STEPS = (
@@ -123,7 +124,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     document = {
         "format": _FORMAT,
         "format_version": _FORMAT_VERSION,
-        "versions": _versions(),
+        "versions": _files.versions_of(*_NOTED),
         "class": type(model).__name__,
         "model": encoder.encode(model, "model"),
     }
@@ -236,11 +237,6 @@ def _described(model: Any) -> str:
     if isinstance(model, Pipeline):
         return f"{name} that ends in {type(model.steps[-1][1]).__name__}"
     return name
-
-
-def _versions() -> dict[str, str]:
-    names = ("numpy", "scikit-learn", "torch", "safetensors")
-    return {"sknnopt": __version__, **{name: version(name) for name in names}}
 
 
 def _read(path: Path) -> tuple[Any, dict[str, np.ndarray]]:

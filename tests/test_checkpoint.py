@@ -51,6 +51,16 @@ def path(tmp_path):
 
 
 @pytest.fixture
+def written(monkeypatch):
+    """Return a list of the files that are written from now on."""
+    paths, original = [], _files.write_whole
+    monkeypatch.setattr(
+        _files, "write_whole", lambda *given: (paths.append(given[0]), original(*given))
+    )
+    return paths
+
+
+@pytest.fixture
 def end_after(monkeypatch):
     """Return what lets fits end after so many epochs; 0: they come to their end."""
     original = GuardOfSome.epoch_done
@@ -219,15 +229,8 @@ def test_time_that_has_passed_counts(table, path, end_after, monkeypatch):
 
 
 @pytest.mark.parametrize(("seconds", "n_written"), [(0, N_EPOCHS - 1), (3600, 0)])
-def test_interval(table, path, monkeypatch, seconds, n_written):
+def test_interval(table, path, written, seconds, n_written):
     """The file is written when the time has passed, and not after the last epoch."""
-    written = []
-    original = _files.write_whole
-    monkeypatch.setattr(
-        _files,
-        "write_whole",
-        lambda *given: (written.append(given[0]), original(*given)),
-    )
     model = plain_classifier(
         **{**SMALL, "max_epochs": N_EPOCHS},
         checkpoint=str(path),
@@ -491,15 +494,8 @@ def test_partial_fit_writes_none(table, path):
     assert not path.exists()
 
 
-def test_fits_that_train_together_write_none(table, path, rounds, monkeypatch):
+def test_fits_that_train_together_write_none(table, path, rounds, written):
     """Of a search on the backend only the refit, which is alone, is kept."""
-    written = []
-    original = _files.write_whole
-    monkeypatch.setattr(
-        _files,
-        "write_whole",
-        lambda *given: (written.append(given[0]), original(*given)),
-    )
     model = kept(plain_classifier(**SMALL), path)
     search = GridSearchCV(model, {"learning_rate": [1e-3, 1e-2]}, cv=2)
     with parallel_config(backend="sknnopt"):
