@@ -12,6 +12,7 @@ from sknnopt._course_findings import (
     FEW_EPOCHS,
     LEARNED,
     is_held_back,
+    is_narrow,
     learning_rate_too_high,
     learning_rate_too_low,
     stopped_too_early,
@@ -26,10 +27,10 @@ from sknnopt._gradient_findings import (
 )
 from sknnopt._table_findings import unscaled_inputs
 
-#: Share of the constant response's loss that most tables let networks take off.
-FITTED = 0.8
-#: By that loss, a distance from training to validation loss that is hardly one.
-NO_GAP = 0.15
+#: Share of the constant response's loss that leaves next to nothing.
+FITTED = 0.97
+#: By that loss, a distance from training to validation loss that is not much.
+NO_GAP = 0.25
 #: Times the lowest validation loss.
 OVERFITTED = 1.15
 #: Rows that a validation loss needs to choose an epoch by.
@@ -46,10 +47,12 @@ def underfitting(run: Run) -> Finding | None:
         return None
     if run.alike_layers or any(cause(run) for cause in _STANDSTILLS):
         return None
-    progress = run.progress
+    # Narrow layers die easily: that is what being narrow leads to.
+    if not is_narrow(run) and dead_units(run):
+        return None
     # A network that is held back fits its own rows no better than others.
-    is_stuck = is_held_back(run) and progress < FITTED and _gap(run) < NO_GAP
-    if not (progress < LEARNED or is_stuck):
+    progress = run.progress
+    if not (is_held_back(run) and progress < FITTED and _gap(run) < NO_GAP):
         return None
     units = max(64, 2 * max(run.architecture.hidden, default=32))
     remedy = {
@@ -68,9 +71,9 @@ def underfitting(run: Run) -> Finding | None:
             "share of the loss taken off": progress,
             "training loss": float(np.nanmin(run.column("train_loss"))),
         },
-        "The loss has settled high on the very rows that the network trains on: it is "
-        "too small, or held back by penalties or dropout. Or the columns say little of "
-        "the target.",
+        "The loss has settled on the very rows that the network trains on, which is too "
+        "small for them, or held back by penalties or dropout. Or the columns say no "
+        "more of the target.",
         remedy,
         (),
         run.span,
@@ -177,6 +180,5 @@ _STANDSTILLS = (
     unscaled_inputs,
     vanishing_gradients,
     exploding_gradients,
-    dead_units,
     saturation,
 )
