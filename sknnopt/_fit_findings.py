@@ -31,8 +31,10 @@ from sknnopt._table_findings import unscaled_inputs
 FITTED = 0.97
 #: By that loss, a distance from training to validation loss that is not much.
 NO_GAP = 0.25
-#: Times the lowest validation loss.
+#: Times the lowest validation loss, and shares of the constant response's loss by which
+#: it has risen: noticeably, and badly.
 OVERFITTED = 1.15
+_RISE, _STEEP = 0.03, 0.5
 #: Rows that a validation loss needs to choose an epoch by.
 FEW_VALID = 25
 #: Networks of an ensemble, as many as the estimators have by default.
@@ -90,11 +92,13 @@ def overfitting(run: Run) -> Finding | None:
     best = int(valid.argmin())
     end = float(np.median(valid[-3:]))
     train = run.column("train_loss")
-    if not (end > OVERFITTED * valid[best] and train[-1] < train[best]):
+    rise = (end - valid[best]) / run.constant_loss
+    has_risen = end > OVERFITTED * valid[best] and rise > _RISE
+    if not (has_risen and train[-1] < train[best]):
         return None
     return Finding(
         "overfitting",
-        "severe" if end > 1.5 * valid[best] else "mild",
+        "severe" if rise > _STEEP else "mild",
         {"lowest validation loss": float(valid[best]), "at the end": end},
         "The validation loss rises while the training loss falls: the network learns "
         "the rows by heart.",
