@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import functools
 import itertools
 import math
@@ -96,11 +97,27 @@ def test_candidates_are_of_plain_types(name: str) -> None:
     """Strings, numbers of Python and the very objects of the lists."""
     for proposal in run(name, MIXED, [5]):
         assert type(proposal.params["n"]) is int
-        assert type(proposal.params["rate"]) in {float, np.float64}
+        assert type(proposal.params["rate"]) is float
         assert any(proposal.params["size"] is size for size in MIXED["size"])
 
 
 # ------------------------------------------------------------------------ random
+
+
+def test_random_draws_plain_numbers() -> None:
+    """What scipy draws as numpy's numbers can be pasted, whoever wrote the space."""
+    subject = {
+        "real": stats.uniform(0, 1),
+        "integer": stats.randint(1, 9),
+        "opaque": stats.norm(),
+        "counted": stats.poisson(3),
+        "listed": np.array([0.25, 0.5]),
+        "named": np.array(["adam", "sgd"]),
+        "chosen": Categorical(["a", "b"], prior=[0.25, 0.75]),
+    }
+    for proposal in run("random", subject, [4]):
+        assert ast.literal_eval(repr(proposal.params)) == proposal.params
+        assert {type(value) for value in proposal.params.values()} == {int, float, str}
 
 
 @pytest.mark.parametrize("subject", [LISTS, MIXED, SUBSPACES, SPACES["small"]])

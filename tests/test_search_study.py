@@ -12,9 +12,13 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from estimators import plain_classifier
 from scipy.stats import loguniform
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import EarlyStopping
 
 from sknnopt import _search_run
 from sknnopt.search import MLPSearchCV
@@ -116,6 +120,52 @@ def test_another_search_is_refused(tmp_path):
     search.estimator.set_params(max_epochs=4)
     with pytest.raises(ValueError, match="'estimator' was"):
         search.fit(X, y)
+
+
+def test_what_changes_no_result_may_differ(tmp_path, trained):
+    """Checkpoints, threads, progress and caches are of no consequence for a study."""
+    path = tmp_path / "study.db"
+    model = plain_classifier(n_layers=1, max_epochs=3, random_state=0)
+    pipeline = Pipeline([("scale", StandardScaler()), ("mlp", model)])
+    space = {"mlp__learning_rate": [0.01, 0.1], "mlp__n_units": [2, 3]}
+    search = MLPSearchCV(
+        pipeline, space, n_iter=3, cv=3, random_state=0, study=path, verbose=1
+    )
+    first = search.fit(*table()).cv_results_["mean_test_score"]
+    trained.clear()
+    pipeline.set_params(
+        memory=str(tmp_path / "cache"),
+        verbose=False,
+        mlp__checkpoint=str(tmp_path / "run"),
+        mlp__checkpoint_seconds=7.0,
+        mlp__n_threads=1,
+        mlp__verbose=True,
+    )
+    again = search.set_params(n_jobs=2).fit(*table()).cv_results_["mean_test_score"]
+    assert trained == []
+    np.testing.assert_array_equal(again, first)
+    with pytest.raises(ValueError, match=r"'estimator' was .*EarlyStopping"):
+        search.set_params(estimator__mlp__callbacks=[EarlyStopping()]).fit(*table())
+    with pytest.raises(ValueError, match=r"'estimator' was .*with_mean"):
+        search.set_params(
+            estimator__mlp__callbacks=None, estimator__scale__with_mean=False
+        ).fit(*table())
+
+
+@pytest.mark.parametrize("settings", [{}, {"early_stopping": True, "n_members": 2}])
+def test_curves_of_earlier_runs_are_known(tmp_path, settings):
+    """The curves of a search that goes on are those of one that never stopped."""
+    path = tmp_path / "study.db"
+    search = search_on(path, n_iter=2, refit=False)
+    search.estimator.set_params(**settings)
+    first = search.fit(*table()).curves_
+    both = search.set_params(n_iter=4).fit(*table()).curves_
+    whole = search.set_params(study=None).fit(*table()).curves_
+    assert sorted(set(first["candidate"])) == [0, 1]
+    assert ("valid_loss" in whole) == bool(settings)
+    pd.testing.assert_frame_equal(both, whole, check_exact=True)
+    read = search.set_params(study=path).fit(*table()).curves_
+    pd.testing.assert_frame_equal(read, whole, check_exact=True)
 
 
 SCRIPT = """

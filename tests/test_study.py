@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ import optuna
 import pytest
 from scipy import stats
 from skopt.space import Categorical
+from sqlalchemy.exc import OperationalError
 
+from sknnopt import _study
 from sknnopt._samplers import SAMPLERS
 from sknnopt._study import Study
 from sknnopt.search import space
@@ -264,6 +267,50 @@ def test_threads_write_side_by_side(study: Study, tmp_path: Path) -> None:
         assert record.params == candidate(0.001 * (record.number + 1))
 
 
+def test_several_begin_a_study_at_once(tmp_path: Path) -> None:
+    """Whoever opens a study while another makes its tables waits for them."""
+    barrier = threading.Barrier(4)
+
+    def begin(number: int) -> None:
+        barrier.wait()
+        path = tmp_path / "search.db"
+        with Study.open(path, space=SPACE, settings=SETTINGS) as opened:
+            opened.add(number, candidate(), number, None)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(begin, range(4)))
+    assert [record.number for record in again(tmp_path)] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("n_refusals", [2, 10_000])
+def test_a_database_that_refuses(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n_refusals: int
+) -> None:
+    """It is asked again for a while; then the error says which study, and why."""
+    tried = []
+
+    class Refusing(optuna.storages.RDBStorage):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            tried.append(args)
+            if len(tried) <= n_refusals:
+                reason = Exception("table is locked")
+                raise OperationalError("CREATE TABLE", None, reason)
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", Refusing)
+    monkeypatch.setattr(_study, "_CREATION", 0.2)
+    monkeypatch.setattr(_study, "_BETWEEN_TRIES", 0.01)
+    if n_refusals == 2:
+        assert again(tmp_path) == []
+        assert len(tried) == 3
+        return
+    with pytest.raises(
+        ValueError, match=r"search\.db' cannot be opened: table is lock"
+    ):
+        again(tmp_path)
+    assert len(tried) > 1
+
+
 def test_opening_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Neither Optuna nor its database library reports anything."""
     again(tmp_path)
@@ -273,7 +320,7 @@ def test_opening_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) ->
 def test_without_optuna(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The error names the extra that brings what is missing."""
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ImportError, match=r"study on disk.*sknnopt\[tune\]"):
+    with pytest.raises(ImportError, match=r"study on disk.*sknnopt\[tune\]'"):
         again(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
