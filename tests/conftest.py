@@ -14,6 +14,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from nursery import Nursery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,16 @@ def shared_table() -> tuple[np.ndarray, np.ndarray]:
 def _draw_table(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     X = rng.normal(size=(60, 4))
     return X, (X @ [1.0, -1.0, 0.5, 0.0] > 0).astype(int)
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Return what begins programs in processes of their own."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no process can be forked")
+    opened = Nursery(tmp_path_factory.mktemp("programs"))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

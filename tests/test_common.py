@@ -16,13 +16,15 @@ from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 from sknnopt.presets import PLAIN
 
 #: Most checks say nothing of what is learned: away from the defaults, few epochs do.
-FEW, ENOUGH = 3, 40
+FEW, ENOUGH, FASTER = 3, {"max_epochs": 40}, {"max_epochs": 20, "learning_rate": 0.01}
 LEARNING = {
     "check_class_weight_classifiers",
     "check_classifiers_train",
     "check_regressors_train",
 }
 QUICK = {"max_epochs": FEW, "learning_rate": 0.005}
+#: Checks of a fit for each of the formats of scipy, which look at shapes alone.
+OF_FORMATS = {"check_estimator_sparse_array", "check_estimator_sparse_matrix"}
 #: Where the batch is full and nothing is drawn for single rows, every check holds.
 EXACT = [
     {},
@@ -79,14 +81,28 @@ def _trained_enough(estimator, check):
     estimator = clone(estimator)
     network = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     if _name(check) in LEARNING and network.max_epochs == FEW:
-        network.set_params(max_epochs=ENOUGH)
+        network.set_params(**(ENOUGH | (FASTER if network.optimizer == "adam" else {})))
+    if _name(check) in OF_FORMATS:
+        network.set_params(max_epochs=FEW)
     return estimator
 
 
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=_is_inexact)
 def test_scikit_learn_check(estimator, check):
-    """scikit-learn's check passes, at defaults without any exception."""
+    """scikit-learn's check passes, at defaults without any exception.
+
+    But one: formats of sparse tables are checked with fewer epochs.
+    """
     check(_trained_enough(estimator, check))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", CLASSES)
+def test_formats_at_the_defaults(kind):
+    """What the checks of sparse formats find, they find after all epochs, too."""
+    for estimator, check in estimator_checks_generator(kind()):
+        if _name(check) in OF_FORMATS:
+            check(clone(estimator))
 
 
 #: A Pipeline fits the very steps it was given, and does not tell what they accept.

@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -169,31 +166,20 @@ def test_curves_of_earlier_runs_are_known(tmp_path, settings):
 
 
 SCRIPT = """
-import signal, sys
-# Background processes of a shell are deaf to interrupts.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.path.insert(0, {tests!r})
+import sys
 from test_search_study import search_on, table
 search_on(sys.argv[1], n_iter=200).fit(*table())
 """
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_search_goes_on(tmp_path, trained, how):
+def test_stopped_search_goes_on(tmp_path, trained, nursery, how):
     """A search whose process ends at some moment has lost nothing that was finished."""
     path = tmp_path / "study.db"
-    command = [sys.executable, "-c", SCRIPT.format(tests=str(Path(__file__).parent))]
-    process = subprocess.Popen(
-        [*command, str(path)],
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    with nursery.begin(SCRIPT, str(path)) as process:
         finished = wait_for_trials(path, process)
         os.kill(process.pid, how)
-        assert process.wait(60) != 0
-    finally:
-        process.kill()
-        process.wait()
+        assert process.wait() != 0
     kept = stored_params(path)
     assert len(kept) >= finished
     search = search_on(path, n_iter=len(kept) + 2).fit(*table())
@@ -212,7 +198,7 @@ def in_order(search):
 def wait_for_trials(path, process):
     """Wait until some candidates are finished; return how many."""
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and not process.has_ended():
         time.sleep(0.05)
         n_finished = count_finished(path)
         if n_finished >= 3:
