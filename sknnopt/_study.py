@@ -262,18 +262,23 @@ def _patiently(path: str, action: Callable[[], Any]) -> Any:
     Tables are made one by one: whoever comes meanwhile finds some of them.
     """
     from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
     end = time.monotonic() + _CREATION
     while True:
         try:
             return action()
         except (DBAPIError, StorageInternalError) as error:
-            if time.monotonic() < end:
+            # A damaged file, for one, stays as it is.
+            may_pass = isinstance(
+                error, OperationalError | IntegrityError | StorageInternalError
+            )
+            if may_pass and time.monotonic() < end:
                 time.sleep(_BETWEEN_TRIES)
                 continue
-            # SQLAlchemy adds the statement and a link.
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            # SQLAlchemy's own text has the statement and a link, too.
+            cause = getattr(error, "orig", None) or error.__cause__ or error
+            reason = str(cause).partition("\n")[0]
             raise ValueError(
                 f"The study {path!r} cannot be opened: {reason}. Make sure that its "
                 "folder can be written to. If another process is beginning it, try "

@@ -324,7 +324,7 @@ def test_study_of_other_settings(
     ("content", "pattern"),
     [
         (b"length,width\n1,2\n", "no SQLite database"),
-        (b"SQLite format 3\x00" + bytes(100), "--resume .*study.db: "),
+        (b"SQLite format 3\x00" + bytes(100), "study.db' cannot be opened: "),
         (None, "no folder to be in"),
     ],
     ids=["text", "damaged", "folder"],
