@@ -75,8 +75,9 @@ class MLPSearchCV(BaseSearchCV):
         they were pruned. The fit of the best on all rows comes on top.
     study : str, path or None, default=None
         File (or URL of a database) in which finished candidates are kept, by Optuna: a
-        search that was stopped goes on from there when it is fitted again. It can be
-        watched with optuna-dashboard. Needs the extra ``tune``.
+        search that was stopped goes on from there when it is fitted again, with the
+        same data, space and estimator. It can be watched with optuna-dashboard. Needs
+        the extra ``tune``.
     scoring : str, callable, list, tuple, dict or None, default=None
         As in scikit-learn's searches.
     n_jobs : int or None, default=None
@@ -116,6 +117,12 @@ class MLPSearchCV(BaseSearchCV):
     --------
     sknnopt.search.space : Spaces to search.
     sknnopt.search.trials_frame : The candidates as a table.
+
+    Notes
+    -----
+    Callbacks of scikit-learn (1.9 or later) that are given to ``set_callbacks`` hear of
+    the fit of the best only: candidates that train together have no epochs of their
+    own. ``verbose=1`` shows how far the search is.
 
     References
     ----------

@@ -23,8 +23,23 @@ LEARNING = {
     "check_regressors_train",
 }
 QUICK = {"max_epochs": FEW, "learning_rate": 0.005}
-#: Checks of a fit for each of the formats of scipy, which look at shapes alone.
-OF_FORMATS = {"check_estimator_sparse_array", "check_estimator_sparse_matrix"}
+#: Checks of many fits that ask which formats of tables are taken, and what type and
+#: shape the answers have: at the defaults, too, few epochs say it.
+OF_FORMATS = {
+    "check_classifier_data_not_an_array",
+    "check_classifiers_multilabel_output_format_decision_function",
+    "check_classifiers_multilabel_output_format_predict",
+    "check_classifiers_multilabel_output_format_predict_proba",
+    "check_classifiers_multilabel_representation_invariance",
+    "check_dtype_object",
+    "check_estimator_sparse_array",
+    "check_estimator_sparse_matrix",
+    "check_estimator_sparse_tag",
+    "check_estimators_dtypes",
+    "check_regressor_data_not_an_array",
+    "check_regressors_int",
+    "check_supervised_y_2d",
+}
 #: Where the batch is full and nothing is drawn for single rows, every check holds.
 EXACT = [
     {},
@@ -91,7 +106,7 @@ def _trained_enough(estimator, check):
 def test_scikit_learn_check(estimator, check):
     """scikit-learn's check passes, at defaults without any exception.
 
-    But one: formats of sparse tables are checked with fewer epochs.
+    Only of formats that are taken the checks are made with fewer epochs.
     """
     check(_trained_enough(estimator, check))
 
@@ -99,7 +114,7 @@ def test_scikit_learn_check(estimator, check):
 @pytest.mark.long
 @pytest.mark.parametrize("kind", CLASSES)
 def test_formats_at_the_defaults(kind):
-    """What the checks of sparse formats find, they find after all epochs, too."""
+    """What the checks of formats find, they find after all epochs, too."""
     for estimator, check in estimator_checks_generator(kind()):
         if _name(check) in OF_FORMATS:
             check(clone(estimator))
