@@ -25,9 +25,9 @@ _PIECE = 16_000
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 #: Seconds for which a writer waits for others, such as a dashboard.
 _PATIENCE = 60
-#: Seconds for which a database may refuse to be opened, and between two tries: another
+#: How often a database may refuse to be opened, and seconds between two tries: another
 #: process may be making its tables.
-_CREATION, _BETWEEN_TRIES = 5.0, 0.05
+_TRIES, _BETWEEN_TRIES = 100, 0.05
 _LONGEST_SHOWN = 60
 #: Of long ones, what is shown before the difference.
 _BEFORE = 30
@@ -264,8 +264,7 @@ def _patiently(path: str, action: Callable[[], Any]) -> Any:
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-    end = time.monotonic() + _CREATION
-    while True:
+    for n_left in reversed(range(_TRIES)):
         try:
             return action()
         except (DBAPIError, StorageInternalError) as error:
@@ -273,7 +272,7 @@ def _patiently(path: str, action: Callable[[], Any]) -> Any:
             may_pass = isinstance(
                 error, OperationalError | IntegrityError | StorageInternalError
             )
-            if may_pass and time.monotonic() < end:
+            if may_pass and n_left:
                 time.sleep(_BETWEEN_TRIES)
                 continue
             # SQLAlchemy's own text has the statement and a link, too.

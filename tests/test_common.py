@@ -102,7 +102,34 @@ def _trained_enough(estimator, check):
     return estimator
 
 
-@parametrize_with_checks(ESTIMATORS, expected_failed_checks=_is_inexact)
+def _checks_of(estimators, expected):
+    """Parametrize with checks; memory maps and float32 again for long tests only.
+
+    Each setting learns once, in the estimator at its defaults, and in a pipeline, from
+    any kind of rows.
+    """
+    made = parametrize_with_checks(estimators, expected_failed_checks=expected).mark
+    names, cases = made.args
+    return pytest.mark.parametrize(
+        names,
+        [
+            pytest.param(*case, marks=pytest.mark.long) if _is_again(case) else case
+            for case in cases
+        ],
+        **made.kwargs,
+    )
+
+
+def _is_again(case):
+    # Expected failures come as pytest's own parameters.
+    values = getattr(case, "values", case)
+    estimator, check = values
+    is_plain = getattr(estimator, "max_epochs", None) == FEW
+    is_variant = len(getattr(check, "keywords", {})) > 0
+    return is_plain and is_variant and _name(check) in LEARNING
+
+
+@_checks_of(ESTIMATORS, _is_inexact)
 def test_scikit_learn_check(estimator, check):
     """scikit-learn's check passes, at defaults without any exception.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from helpers import (
     LOSS_PARAMETERS,
     assert_same_member,
+    combined,
     duplicate,
     history_of,
     make_job,
@@ -49,21 +49,6 @@ DIFFERENT = {
 SIZES, HELD_OUT = (26, 9, 17, 8, 21), (9, 5, 1, 7, 9)
 
 
-def _combined(**axes):
-    """Parametrize with all combinations, every second of them for long tests only."""
-    places = itertools.product(*(range(len(values)) for values in axes.values()))
-    # Any two values of two axes still meet: the third axis has even and odd places.
-    return pytest.mark.parametrize(
-        tuple(axes),
-        [
-            pytest.param(*values, marks=pytest.mark.long if sum(place) % 2 else ())
-            for place, values in zip(
-                places, itertools.product(*axes.values()), strict=True
-            )
-        ],
-    )
-
-
 def _kind(**changes):
     return make_kind(**{"hidden": (7, 10), "restore_best": True, **changes})
 
@@ -93,7 +78,7 @@ def _assert_independent(job, members=None):
     return together
 
 
-@_combined(dtype=DTYPES, normalization=NORMALIZATIONS, optimizer=OPTIMIZERS)
+@combined(dtype=DTYPES, normalization=NORMALIZATIONS, optimizer=OPTIMIZERS)
 def test_optimizers(optimizer, normalization, dtype):
     """Members of other numbers of rows, steps and settings train as alone."""
     kind = _kind(
@@ -116,7 +101,7 @@ def test_activations(activation, dtype):
     )
 
 
-@_combined(dtype=DTYPES, n_outputs=[1, 3, 5], loss=LOSSES)
+@combined(dtype=DTYPES, n_outputs=[1, 3, 5], loss=LOSSES)
 def test_losses(loss, n_outputs, dtype):
     """Whatever the loss, its parameter and the outputs, members train as alone."""
     kind = _kind(
@@ -139,7 +124,7 @@ def test_schedules(schedule, dtype):
     _assert_independent(_different(kind, valid=None))
 
 
-@_combined(dtype=DTYPES, normalization=NORMALIZATIONS, width=[1, 3, 7, 9, 10, 17, 33])
+@combined(dtype=DTYPES, normalization=NORMALIZATIONS, width=[1, 3, 7, 9, 10, 17, 33])
 def test_widths(width, normalization, dtype):
     """Whatever the width of the layers, members train as alone."""
     kind = _kind(
@@ -148,7 +133,7 @@ def test_widths(width, normalization, dtype):
     _assert_independent(_different(kind, max_epochs=2))
 
 
-@_combined(dtype=DTYPES, n_outputs=[1, 2, 3, 5, 10, 17], n_inputs=[1, 2, 7, 30, 50])
+@combined(dtype=DTYPES, n_outputs=[1, 2, 3, 5, 10, 17], n_inputs=[1, 2, 7, 30, 50])
 def test_ends(n_inputs, n_outputs, dtype):
     """Whatever the numbers of inputs and outputs, members train as alone."""
     kind = _kind(n_inputs=n_inputs, n_outputs=n_outputs, dtype=np.dtype(dtype))
@@ -164,7 +149,7 @@ def test_linear_models(n_outputs, dtype):
     _assert_independent(job)
 
 
-@_combined(dtype=DTYPES, normalization=NORMALIZATIONS, batch_size=[1, 3, 8, 13, 100])
+@combined(dtype=DTYPES, normalization=NORMALIZATIONS, batch_size=[1, 3, 8, 13, 100])
 def test_batch_sizes(batch_size, normalization, dtype):
     """Whatever the batch size, up to all rows at once, members train as alone."""
     kind = _kind(
