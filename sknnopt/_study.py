@@ -264,7 +264,9 @@ def _patiently(path: str, action: Callable[[], Any]) -> Any:
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-    for n_left in reversed(range(_TRIES)):
+    n_left = _TRIES
+    while True:
+        n_left -= 1
         try:
             return action()
         except (DBAPIError, StorageInternalError) as error:
