@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 # Before torch and matplotlib are imported: tests run side by side, one thread each,
@@ -93,6 +94,17 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(_batching, "train_together", train_together)
     return sizes
+
+
+@pytest.fixture(scope="module")
+def quick_baselines() -> Iterator[None]:
+    """Let scikit-learn's networks, which the tune command compares with, learn less."""
+    from sknnopt._cli import models
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLPClassifier", "MLPRegressor"):
+            patch.setattr(models, name, partial(getattr(models, name), max_iter=10))
+        yield
 
 
 @pytest.fixture

@@ -16,7 +16,10 @@ from sknnopt.persistence import load
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("safetensors")
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.usefixtures("quick_baselines"),
+]
 
 QUICK = ["--n-iter", "2", "--cv", "2", "--max-epochs", "3"]
 Capture = pytest.CaptureFixture[str]

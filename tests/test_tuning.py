@@ -32,7 +32,10 @@ from sknnopt.search import PRESETS, grid
 
 SETTINGS = TuneSettings(n_iter=3, cv=3, test_size=0.25, seed=1, max_epochs=4)
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.usefixtures("quick_baselines"),
+]
 
 
 def numbers() -> TrainingTable:
