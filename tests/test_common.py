@@ -139,12 +139,18 @@ def test_scikit_learn_check(estimator, check):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", CLASSES)
-def test_formats_at_the_defaults(kind):
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    [
+        case
+        for kind in CLASSES
+        for case in estimator_checks_generator(kind())
+        if _name(case[1]) in OF_FORMATS
+    ],
+)
+def test_formats_at_the_defaults(estimator, check):
     """What the checks of formats find, they find after all epochs, too."""
-    for estimator, check in estimator_checks_generator(kind()):
-        if _name(check) in OF_FORMATS:
-            check(clone(estimator))
+    check(clone(estimator))
 
 
 #: A Pipeline fits the very steps it was given, and does not tell what they accept.
