@@ -17,6 +17,9 @@ READY_OLDEST := $(OLDEST)/.ready
 PIP_INSTALL := $(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt
 DOCS_OUT := docs/_build/html
 
+# What has been compiled is kept, for the interpreters that tests start and the next run.
+export PYTHONDONTWRITEBYTECODE :=
+
 # The tests run in parallel processes; a thread pool in each would only get in the way.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 export MPLBACKEND ?= Agg

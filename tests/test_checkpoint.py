@@ -301,6 +301,19 @@ def test_what_changes_nothing_may_differ(table, path, end_after):
     assert_same(model.set_params(**changes).fit(*table), expected)
 
 
+def test_progress_of_a_run_that_goes_on(table, path, end_after, capfd):
+    """The bar begins at the epoch at which the run is taken up again."""
+    pytest.importorskip("rich")
+    model = plain_classifier(
+        **{**SMALL, "max_epochs": N_EPOCHS}, checkpoint=path, checkpoint_seconds=0
+    )
+    end_after(4)
+    kill(model, table)
+    end_after(0)
+    model.set_params(verbose=True).fit(*table)
+    assert f"{N_EPOCHS}/{N_EPOCHS}" in capfd.readouterr().err
+
+
 def _truncated(path, table):
     path.write_bytes(path.read_bytes()[:-50])
 
@@ -473,7 +486,9 @@ def test_missing_safetensors_is_explained(table, path, monkeypatch):
     """Without safetensors the error names the extra, before anything is trained."""
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    with pytest.raises(ImportError, match=r"'checkpoint'.*pip install sknnopt\[save\]"):
+    with pytest.raises(
+        ImportError, match=r"'checkpoint'.*pip install 'sknnopt\[save\]'"
+    ):
         plain_classifier(**SMALL, checkpoint=path).fit(*table)
 
 

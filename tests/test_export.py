@@ -235,7 +235,7 @@ def test_missing_onnx_is_explained(
 ) -> None:
     """Without onnx the error names the extra to install."""
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ImportError, match=r"pip install sknnopt\[onnx\]"):
+    with pytest.raises(ImportError, match=r"pip install 'sknnopt\[onnx\]'"):
         fitted("defaults")[0].to_onnx(tmp_path / "model.onnx")
 
 

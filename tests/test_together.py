@@ -77,8 +77,14 @@ def test_grid_search(table, rounds, dtype):
     assert rounds == [24]
 
 
-@pytest.mark.parametrize("width", [2, 5])
-@pytest.mark.parametrize("n_jobs", [None, 3])
+@pytest.mark.parametrize(
+    ("n_jobs", "width"),
+    [
+        (None, 2),
+        (3, 5),
+        *(pytest.param(*c, marks=pytest.mark.long) for c in [(None, 5), (3, 2)]),
+    ],
+)
 def test_width_does_not_matter(table, rounds, width, n_jobs):
     """However few fits are held at a time, the scores are the same."""
     X, y = table
