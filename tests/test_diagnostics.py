@@ -378,6 +378,14 @@ def test_without_a_monitor_it_says_so(table):
     assert "Without a monitor" in diagnosis.summary
 
 
+def test_findings_are_a_sequence():
+    """They are read by place, by slice and in turn."""
+    diagnosis = examine(healthy(n_diverged=1, n_valid=24))
+    assert len(diagnosis) == len(diagnosis.names) == 2
+    assert [diagnosis[0], diagnosis[-1]] == list(diagnosis)
+    assert diagnosis[:1] == (diagnosis[0],)
+
+
 def test_an_estimator_must_be_fitted():
     """There is nothing to diagnose before a fit."""
     with pytest.raises(NotFittedError):
