@@ -75,13 +75,14 @@ test-long: $(READY) ## Run the long tests too, with thousands of cases of any in
 	$(ONE_THREAD) $(PY) -m pytest -q -n $(WORKERS) --dist worksteal \
 		-m "long or not long" --hypothesis-profile=long tests
 
-# What it asks for is in pyproject.toml: lines and branches, in subprocesses, too.
+# What it asks for is in pyproject.toml: lines and branches, in subprocesses, too. Workers
+# of joblib end after pytest has, and leave files to combine, if there were any.
 coverage: $(READY) ## Run the tests, show what they miss, and fail below 95 %
 	$(ONE_THREAD) $(PY) -m pytest -q -n $(WORKERS) --dist worksteal \
 		--cov --cov-report= --cov-fail-under=0
-	@# joblib's workers end, and write what they ran, after pytest has: if there were any.
 	$(PY) -m coverage combine -q --append || true
 	$(PY) -m coverage report
+	@$(PY) -m coverage json -q -o - | $(PY) tests/branches.py
 
 check: $(READY) ## Check format, lint, types, layers, docstrings and the docs build
 	$(PY) -m ruff format --check --quiet .
