@@ -241,6 +241,12 @@ def test_storable_choices_are_their_own_labels() -> None:
     assert dimension.position_of(np.int64(2)) == 2
 
 
+def test_steps_print_what_they_are() -> None:
+    """The text of a column of steps has its ends and its step."""
+    steps = Dimension("integer", 8, 128, step=8).to_skopt()
+    assert repr(steps) == "Steps(start=8, stop=128, step=8)"
+
+
 def test_long_labels_are_cut() -> None:
     """A label has at most 60 characters behind its position, and leads back."""
     choices = tuple((size,) * 40 for size in (1, 2))
