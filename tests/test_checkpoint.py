@@ -472,6 +472,22 @@ def test_another_fits_file_is_left_alone(table, path, end_after, monkeypatch):
     assert path.read_bytes() == foreign
 
 
+def test_a_file_that_stays_is_told_of(table, path, monkeypatch):
+    """Where a finished fit cannot remove its file, a warning tells the remedy."""
+    unlink = type(path).unlink
+
+    def refuse(self, missing_ok=False):
+        if self == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(type(path), "unlink", refuse)
+    model = kept(plain_classifier(**SMALL), path)
+    with pytest.warns(UserWarning, match="cannot be removed: Permission denied. Del"):
+        model.fit(*table)
+    assert path.exists()
+
+
 def test_drafts_of_the_killed_are_removed(table, path):
     """What a killed writer left behind goes when the next fit begins."""
     draft = path.with_name(f".{path.name}.{'0af1' * 4}.tmp")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import sknnopt
 from tests import core_only
 
 #: Packages of which most users never need a part.
@@ -37,6 +38,12 @@ def test_optional_packages_wait(nursery):
     assert "sknnopt.classifier" in loaded["classifier"]
     optional = {part: OPTIONAL.intersection(names) for part, names in loaded.items()}
     assert not any(optional.values()), optional
+
+
+def test_names_are_listed():
+    """What is loaded when it is asked for is listed before."""
+    assert set(sknnopt.__all__) <= set(dir(sknnopt))
+    assert dir(sknnopt) == sorted(dir(sknnopt))
 
 
 #: Before 1.9 scikit-learn has no callbacks. What has been imported keeps them.

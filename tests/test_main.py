@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import re
 import sys
 from collections.abc import Callable
@@ -440,6 +441,21 @@ def test_interrupt_in_a_baseline(
     assert main(["tune", table, *target, *QUICK, "--output", str(out)]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
     assert list(out.iterdir()) == []
+
+
+def test_reader_that_has_seen_enough(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Where the output's reader ends early, as ``head`` does, that is no error."""
+
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    model = str(folder / "out" / "model.safetensors")
+    assert main(["predict", model, str(folder / "flowers.csv")]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_closed_output(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

@@ -435,3 +435,12 @@ def test_splitters_make_their_own_splits(table):
     cv = RepeatedKFold(n_splits=2, n_repeats=2, random_state=0)
     search = MLPSearchCV(classifier(), SPACE, n_iter=1, cv=cv).fit(*table)
     assert search.n_splits_ == 4
+
+
+def test_space_that_is_used_up_ends_the_search(table):
+    """Where there are fewer candidates than asked for, each is tried once."""
+    search = search_of(classifier(), {"n_units": [3, 4, 5]}, n_iter=5, round_size=2)
+    with pytest.warns(UserWarning, match="total space of parameters 3 is smaller"):
+        search.fit(*table)
+    found = [params["n_units"] for params in search.cv_results_["params"]]
+    assert sorted(found) == [3, 4, 5]

@@ -10,6 +10,7 @@ import torch
 from estimators import plain_classifier, plain_regressor
 from joblib import Parallel, delayed, parallel_config
 from pruning import Course, brackets_of, expected_pruning
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -75,6 +76,16 @@ def test_grid_search(table, rounds, dtype):
     search = GridSearchCV(model, grid, cv=4, refit=False, scoring="neg_log_loss")
     assert_same_search(search, X.astype(dtype), y)
     assert rounds == [24]
+
+
+def test_sparse_rows(table, rounds):
+    """Sparse rows train in one round, and score as they do alone."""
+    X, y = table
+    X = sparse.csr_matrix(np.where(X > 0, X, 0.0))
+    grid = {"learning_rate": [0.001, 0.1]}
+    search = GridSearchCV(plain_classifier(**SMALL), grid, cv=3, refit=False)
+    assert_same_search(search, X, y)
+    assert rounds == [6]
 
 
 @pytest.mark.parametrize(
