@@ -26,9 +26,9 @@ _FORMAT_VERSION = 1
 #: Packages whose versions may change how numbers are rounded.
 _NOTED = ("numpy", "torch")
 #: Parameters that change nothing of what is trained.
-_WITHOUT_EFFECT = frozenset(
-    {"callbacks", "checkpoint", "checkpoint_seconds", "n_threads", "verbose"}
-)
+WITHOUT_EFFECT = frozenset({"checkpoint", "checkpoint_seconds", "n_threads", "verbose"})
+#: And what a run with a checkpoint has none of.
+_NOT_DESCRIBED = WITHOUT_EFFECT | {"callbacks"}
 #: Bytes of a line of history for each member: what is there once, and for each layer.
 _LINE_BYTES, _LAYER_BYTES = 8 * 16, 8 * 6
 
@@ -56,7 +56,7 @@ def identity_of(
         "parameters": {
             name: described(value)
             for name, value in given.items()
-            if name not in _WITHOUT_EFFECT
+            if name not in _NOT_DESCRIBED
         },
         "started from": None if record is None else digest(record.values()),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,40 @@ def described(value: Any) -> str:
         Its ``repr``.
     """
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def described_parameters(value: Any, is_left_out: Callable[[Any, str], bool]) -> Any:
+    """Return an estimator with its parts as JSON can hold it.
+
+    Parameters
+    ----------
+    value : object
+        An estimator, or a parameter of one.
+    is_left_out : callable
+        Tells of an estimator and the name of a parameter whether not to describe it.
+
+    Returns
+    -------
+    dict, list or str
+        Of an estimator its class and its parameters by name, of other values what
+        `described` returns, and of containers the same of what they hold.
+    """
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        given = value.get_params(deep=False)
+        parameters = {
+            name: described_parameters(each, is_left_out)
+            for name, each in given.items()
+            if not is_left_out(value, name)
+        }
+        return {"class": type(value).__name__, **parameters}
+    if isinstance(value, list | tuple):
+        return [described_parameters(each, is_left_out) for each in value]
+    if isinstance(value, Mapping):
+        return {
+            str(key): described_parameters(each, is_left_out)
+            for key, each in value.items()
+        }
+    return described(value)
 
 
 def digest(tables: Iterable[Any]) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from sknnopt._extras import not_installed
+
 # Of Okabe and Ito, whose colors color-blind readers tell apart; each also stands out
 # from white and from black.
 BLUE = "#0072B2"
@@ -42,9 +44,7 @@ def new_axes(height: float | None = None) -> Any:
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        raise ImportError(
-            "Drawing needs matplotlib: pip install sknnopt[plot]"
-        ) from error
+        raise not_installed("Drawing needs", "matplotlib", "plot") from error
     figure, ax = pyplot.subplots(layout="constrained")
     if height is not None:
         figure.set_figheight(height)

@@ -13,6 +13,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from sknnopt._architecture import Architecture
+from sknnopt._extras import not_installed
 from sknnopt._files import write_whole
 from sknnopt._inputs import Inputs
 from sknnopt._torch_modules import TabularNetwork
@@ -126,9 +127,7 @@ class Exported(ABC):
         try:
             import onnx  # noqa: F401 (whether it is there)
         except ImportError as error:
-            raise ImportError(
-                "to_onnx needs onnx: pip install sknnopt[onnx]"
-            ) from error
+            raise not_installed("to_onnx needs", "onnx", "onnx") from error
         from sknnopt._onnx_graph import to_model
 
         if dtype not in _DTYPES:

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
+from sknnopt._extras import not_installed
 from sknnopt._version import __version__
 
 #: Where the document and the checksum are in the file's metadata.
@@ -57,7 +58,7 @@ def safetensors(need: str) -> Any:
     try:
         import safetensors.numpy
     except ImportError as error:
-        raise ImportError(f"{need} safetensors: pip install sknnopt[save]") from error
+        raise not_installed(need, "safetensors", "save") from error
     return safetensors
 
 

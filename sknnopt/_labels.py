@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from sknnopt._extras import not_installed
 from sknnopt._reading import Subspace
 
 #: The name under which the subspace of a candidate is searched.
@@ -175,10 +176,7 @@ def import_optuna(purpose: str) -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise ImportError(
-            f"{purpose} needs Optuna, which is not installed. Install the extra "
-            "'tune': pip install \"sknnopt[tune]\"."
-        ) from error
+        raise not_installed(f"{purpose} needs", "Optuna", "tune") from error
     return optuna
 
 

@@ -181,12 +181,8 @@ def _raw(graph: Graph, module: TabularNetwork, hidden: str) -> str:
     members = module.members
     tensors: dict[str, Any] = dict(members.state_dict())
     architecture = members.architecture
-    n_hidden = len(architecture.hidden)
-    for layer in range(n_hidden + 1):
-        hidden = graph.add("MatMul", hidden, graph.array(tensors[f"weight_{layer}"]))
-        hidden = graph.add("Add", hidden, graph.array(tensors[f"bias_{layer}"]))
-        if layer == n_hidden:
-            return hidden
+    for layer, activation in enumerate(architecture.activations):
+        hidden = _linear(graph, tensors, layer, hidden)
         parts = {
             kind: tensors[f"{kind}_{layer}"].double().numpy()
             for kind in ("scale", "shift", "mean", "variance")
@@ -200,8 +196,13 @@ def _raw(graph: Graph, module: TabularNetwork, hidden: str) -> str:
         if architecture.normalization:
             hidden = graph.add("Mul", hidden, parts["scale"].astype(graph.dtype))
             hidden = graph.add("Add", hidden, parts["shift"].astype(graph.dtype))
-        hidden = ACTIVATION_GRAPHS[architecture.activations[layer]](graph, hidden)
-    return hidden
+        hidden = ACTIVATION_GRAPHS[activation](graph, hidden)
+    return _linear(graph, tensors, len(architecture.hidden), hidden)
+
+
+def _linear(graph: Graph, tensors: dict[str, Any], layer: int, hidden: str) -> str:
+    hidden = graph.add("MatMul", hidden, graph.array(tensors[f"weight_{layer}"]))
+    return graph.add("Add", hidden, graph.array(tensors[f"bias_{layer}"]))
 
 
 def _of_one_scale(graph: Graph, hidden: str) -> str:

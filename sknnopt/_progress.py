@@ -17,6 +17,9 @@ _SHOWN = ("train_loss", "valid_loss", "valid_score")
 class ProgressCallback(Callback):
     """A callback that only shows how far a fit is."""
 
+    def begin(self, n_epochs: int) -> None:
+        """Take in that the run begins after so many epochs of an earlier process."""
+
 
 class _Lines(ProgressCallback):
     """Print one line an epoch."""
@@ -32,6 +35,10 @@ class _Bar(ProgressCallback):
     def __init__(self, progress: Any, n_epochs: int) -> None:
         self.progress = progress
         self.task = progress.add_task("", total=n_epochs)
+
+    def begin(self, n_epochs: int) -> None:
+        """Begin the bar there."""
+        self.progress.update(self.task, completed=n_epochs)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Advance the bar and show the epoch's numbers."""

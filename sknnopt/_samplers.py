@@ -17,6 +17,7 @@ from sklearn.model_selection import ParameterSampler
 from sklearn.utils import check_random_state
 
 from sknnopt._bayes import BayesPart
+from sknnopt._dimensions import native
 from sknnopt._labels import SUBSPACE, Labels, find_subspace, import_optuna, quiet
 from sknnopt._reading import Subspace, read_space
 
@@ -126,7 +127,9 @@ class RandomSampler:
             if params is None:
                 break
             if number not in self._told:
-                proposals.append(Proposal(number, params))
+                # scipy draws numpy's numbers.
+                own = {name: native(value) for name, value in params.items()}
+                proposals.append(Proposal(number, own))
         return proposals
 
     def tell(

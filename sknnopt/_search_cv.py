@@ -10,21 +10,23 @@ from typing import Any, ClassVar, Self
 
 import joblib
 import numpy as np
-import pandas as pd
 from joblib import parallel_config
 from joblib.parallel import get_active_backend
 from scipy.stats import rankdata
 from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _num_samples
 
-from sknnopt._digests import described
+from sknnopt._checkpoint import WITHOUT_EFFECT
+from sknnopt._digests import described, described_parameters
 from sknnopt._fold_memory import with_memory
 from sknnopt._gathering import WIDTH
 from sknnopt._intervals import RealInterval
 from sknnopt._naming import named
+from sknnopt._parameters import MLPParameters
 from sknnopt._progress import candidate_bar
 from sknnopt._rungs import RULES
 from sknnopt._samplers import SAMPLERS
@@ -73,8 +75,9 @@ class MLPSearchCV(BaseSearchCV):
         they were pruned. The fit of the best on all rows comes on top.
     study : str, path or None, default=None
         File (or URL of a database) in which finished candidates are kept, by Optuna: a
-        search that was stopped goes on from there when it is fitted again. It can be
-        watched with optuna-dashboard. Needs the extra ``tune``.
+        search that was stopped goes on from there when it is fitted again, with the
+        same data, space and estimator. It can be watched with optuna-dashboard. Needs
+        the extra ``tune``.
     scoring : str, callable, list, tuple, dict or None, default=None
         As in scikit-learn's searches.
     n_jobs : int or None, default=None
@@ -104,8 +107,8 @@ class MLPSearchCV(BaseSearchCV):
         ``n_epochs`` (mean over folds; NaN where no network was trained).
     curves_ : DataFrame
         ``candidate`` (row of ``cv_results_``), ``split``, ``member``, ``epoch``,
-        ``train_loss`` and, where rows were held out, ``valid_loss``, of what was
-        trained in this call of ``fit``.
+        ``train_loss`` and, where rows were held out, ``valid_loss``, of all
+        candidates, those that ``study`` holds included.
     best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, \
     refit_time_, multimetric_
         As in scikit-learn's searches.
@@ -114,6 +117,12 @@ class MLPSearchCV(BaseSearchCV):
     --------
     sknnopt.search.space : Spaces to search.
     sknnopt.search.trials_frame : The candidates as a table.
+
+    Notes
+    -----
+    Callbacks of scikit-learn (1.9 or later) that are given to ``set_callbacks`` hear of
+    the fit of the best only: candidates that train together have no epochs of their
+    own. ``verbose=1`` shows how far the search is.
 
     References
     ----------
@@ -241,7 +250,7 @@ class MLPSearchCV(BaseSearchCV):
             finally:
                 run.context.unregister()
         del twin._run
-        twin.curves_ = _curves(run.histories)
+        twin.curves_ = run.curves()
         if twin.estimator is not self.estimator and hasattr(twin, "best_estimator_"):
             twin.best_estimator_.set_params(memory=None)
         twin.estimator, twin.cv, twin.verbose = self.estimator, self.cv, self.verbose
@@ -311,7 +320,7 @@ class MLPSearchCV(BaseSearchCV):
     def _settings(self, n_splits: int, data: Any) -> dict[str, Any]:
         """Describe the search, so that another is not taken for it."""
         return {
-            "estimator": described(self.estimator.get_params()),
+            "estimator": described_parameters(self.estimator, _is_without_effect),
             "scoring": described(self.scoring),
             "cv": described(self.cv),
             "n_splits": n_splits,
@@ -353,6 +362,14 @@ class MLPSearchCV(BaseSearchCV):
         return results
 
 
+def _is_without_effect(estimator: Any, name: str) -> bool:
+    """Tell whether a parameter changes nothing of what a fit gives."""
+    if isinstance(estimator, MLPParameters):
+        return name in WITHOUT_EFFECT
+    is_cache = isinstance(estimator, Pipeline) and name == "memory"
+    return is_cache or name in {"n_jobs", "verbose"}
+
+
 def _is_split(split: Any, n_rows: int) -> bool:
     """Tell whether something is a training set and a test set of so many rows."""
     try:
@@ -379,22 +396,3 @@ def _backend(run: SearchRun) -> Any:
     from sknnopt._search_cluster import ClusterBackend
 
     return ClusterBackend(run=run, client=client)
-
-
-def _curves(histories: list[tuple[int, int, dict[str, np.ndarray]]]) -> pd.DataFrame:
-    """Return the learning curves of all fits as one table."""
-    names = ("member", "epoch", "train_loss", "valid_loss")
-    parts = [
-        pd.DataFrame(
-            {
-                "candidate": candidate,
-                "split": split,
-                **{name: history[name] for name in names if name in history},
-            }
-        )
-        for candidate, split, history in sorted(histories, key=lambda h: h[:2])
-    ]
-    columns = ["candidate", "split", *names[:3]]
-    return (
-        pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-    )

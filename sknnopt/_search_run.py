@@ -9,14 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from sknnopt._progress import CandidateBar, CandidateLines
 from sknnopt._rungs import Rungs
 from sknnopt._samplers import Proposal, Sampler
 from sknnopt._study import Study
 
+#: What is kept of the history of a fit.
+_CURVE = ("member", "epoch", "train_loss", "valid_loss")
 #: Candidates of the first round where time is limited: how long one takes is not known.
 _FIRST_ROUND = 8
+#: Candidate, fold, and columns with an entry for each member and epoch of a fit.
+History = tuple[int, int, dict[str, np.ndarray]]
 
 
 @dataclass
@@ -127,8 +132,8 @@ class SearchRun:
         #: Where joblib's calls go while the search makes its own.
         self.context: Any = None
         self.candidates: list[Candidate] = []
-        #: For each trained fit: candidate, fold, and the columns of its history.
-        self.histories: list[tuple[int, int, dict[str, np.ndarray]]] = []
+        #: Of all fits, those of an earlier run included.
+        self.histories: list[History] = []
 
     def close(self) -> None:
         """Let go of the study."""
@@ -151,6 +156,8 @@ class SearchRun:
         """
         stored = [] if self._study is None else self._study.records()
         if stored:
+            for row, record in enumerate(stored):
+                self.histories += _restored_histories(row, record)
             yield self._begin([_restored(r, self.n_splits) for r in stored])
             self._tell()
             self._show(*self.candidates)
@@ -194,6 +201,22 @@ class SearchRun:
         # Of a very long time what is spent may be too little to be seen.
         share = n_done / spent if spent > 0 else np.inf
         return int(min(left, self.seconds_left * share))
+
+    def curves(self) -> pd.DataFrame:
+        """Return the learning curves of all fits as one table."""
+        parts = [
+            pd.DataFrame(
+                {
+                    "candidate": candidate,
+                    "split": split,
+                    **{name: history[name] for name in _CURVE if name in history},
+                }
+            )
+            for candidate, split, history in sorted(self.histories, key=lambda h: h[:2])
+        ]
+        if not parts:
+            return pd.DataFrame(columns=["candidate", "split", *_CURVE[:3]])
+        return pd.concat(parts, ignore_index=True)
 
     # ----------------------------------------------------- what the backend asks
 
@@ -240,13 +263,14 @@ class SearchRun:
             own.results[fold] = result
             if not own.is_complete:
                 return
+            histories = [h for h in self.histories if h[0] == candidate]
         rungs = self._rungs
         if rungs is not None:
             own.pruned_at = rungs.pruned.get(candidate - self._first)
             own.rungs = list(rungs.curves.get(candidate - self._first, ()))
-        self._finish(own)
+        self._finish(own, histories)
 
-    def _finish(self, own: Candidate) -> None:
+    def _finish(self, own: Candidate, histories: list[History]) -> None:
         score = own.mean_score(self._metric)
         if self._study is not None:
             is_failed = not np.isfinite(score)
@@ -255,7 +279,7 @@ class SearchRun:
                 own.proposal.number,
                 own.proposal.params,
                 score,
-                _record(own),
+                _record(own, histories),
                 state="failed" if is_failed else state,
                 curve=own.rungs,
             )
@@ -275,21 +299,34 @@ class SearchRun:
         return self._first + of_round, fold
 
 
-def _record(candidate: Candidate) -> dict[str, Any]:
+def _record(candidate: Candidate, histories: list[History]) -> dict[str, Any]:
     """Return what is kept of a candidate."""
+    curves = [
+        [fold, {name: history[name] for name in _CURVE if name in history}]
+        for _, fold, history in histories
+    ]
     return {
         "results": candidate.results,
         "epochs": candidate.epochs,
         "diverged": candidate.diverged,
         "pruned_at": candidate.pruned_at,
         "rungs": candidate.rungs,
+        "curves": curves,
     }
 
 
 def _restored(stored: Any, n_splits: int) -> Candidate:
     candidate = Candidate.new(Proposal(stored.number, stored.params), n_splits)
     for name, value in stored.record.items():
-        setattr(candidate, name, value)
+        if name != "curves":
+            setattr(candidate, name, value)
     candidate.rungs = [(int(epoch), float(loss)) for epoch, loss in candidate.rungs]
     candidate.is_stored = True
     return candidate
+
+
+def _restored_histories(row: int, stored: Any) -> list[History]:
+    return [
+        (row, fold, {name: np.array(values) for name, values in columns.items()})
+        for fold, columns in stored.record["curves"]
+    ]

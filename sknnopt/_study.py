@@ -7,7 +7,8 @@ import itertools
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +25,9 @@ _PIECE = 16_000
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 #: Seconds for which a writer waits for others, such as a dashboard.
 _PATIENCE = 60
+#: How often a database may refuse to be opened, and seconds between two tries: another
+#: process may be making its tables.
+_TRIES, _BETWEEN_TRIES = 100, 0.05
 _LONGEST_SHOWN = 60
 #: Of long ones, what is shown before the difference.
 _BEFORE = 30
@@ -107,23 +111,16 @@ class Study:
         ImportError
             If Optuna is not installed.
         ValueError
-            If the study there has other settings, or the file is none.
+            If the study there has other settings, the file is none, or the database
+            cannot be opened.
         """
         optuna = import_optuna("A study on disk")
         subspaces = read_space(space)
         url = _url(path)
         waits = {"connect_args": {"timeout": _PATIENCE}}
-        storage = optuna.storages.RDBStorage(
-            url, engine_kwargs=waits if url.startswith("sqlite") else None
-        )
+        options = waits if url.startswith("sqlite") else None
+        storage, study = _patiently(str(path), lambda: _opened(optuna, url, options))
         try:
-            with quiet():
-                study = optuna.create_study(
-                    storage=storage,
-                    study_name=STUDY_NAME,
-                    direction="maximize",
-                    load_if_exists=True,
-                )
             described = {**settings, "space": _description(subspaces)}
             _agree(study, described, str(path))
             return cls(storage, study, subspaces)
@@ -257,6 +254,54 @@ class Study:
                 (e, -value) for e, value in sorted(trial.intermediate_values.items())
             ),
         )
+
+
+def _patiently(path: str, action: Callable[[], Any]) -> Any:
+    """Do it, again for a while where the database refuses.
+
+    Tables are made one by one: whoever comes meanwhile finds some of them.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+
+    n_left = _TRIES
+    while True:
+        n_left -= 1
+        try:
+            return action()
+        except (DBAPIError, StorageInternalError) as error:
+            # A damaged file, for one, stays as it is.
+            may_pass = isinstance(
+                error, OperationalError | IntegrityError | StorageInternalError
+            )
+            if may_pass and n_left:
+                time.sleep(_BETWEEN_TRIES)
+                continue
+            # SQLAlchemy's own text has the statement and a link, too.
+            cause = getattr(error, "orig", None) or error.__cause__ or error
+            reason = str(cause).partition("\n")[0]
+            raise ValueError(
+                f"The study {path!r} cannot be opened: {reason}. Make sure that its "
+                "folder can be written to. If another process is beginning it, try "
+                "again when it has."
+            ) from error
+
+
+def _opened(optuna: Any, url: str, options: Any) -> tuple[Any, Any]:
+    """Return the database, and the study in it."""
+    storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
+    try:
+        with quiet():
+            study = optuna.create_study(
+                storage=storage,
+                study_name=STUDY_NAME,
+                direction="maximize",
+                load_if_exists=True,
+            )
+    except BaseException:
+        _close(storage)
+        raise
+    return storage, study
 
 
 def _for_optuna(subspace: Subspace) -> Subspace:

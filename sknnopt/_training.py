@@ -249,7 +249,7 @@ class MemberNet(NeuralNet):
         datasets = self._datasets(X)
         hooks = CallbackHooks(self)
         loop = make_loop(X, self.record, hooks if hooks.any else None)
-        n_before = len(loop.history)
+        n_before = self._show_earlier(loop)
         best: dict[str, float] = {}
         goes_on = True
         while goes_on:
@@ -265,6 +265,14 @@ class MemberNet(NeuralNet):
         self._take_result(loop)
         self._add_records_of_callbacks(loop.history[n_before:])
         return loop.history
+
+    def _show_earlier(self, loop: Loop) -> int:
+        """Show, and return, how many epochs an earlier process has done of the run."""
+        n_epochs = sum(len(np.unique(lines["epoch"])) for lines in loop.history)
+        for _, callback in self.callbacks_:
+            if isinstance(callback, ProgressCallback):
+                callback.begin(n_epochs)
+        return len(loop.history)
 
     def _fit_quietly(self, loop: Loop) -> list[dict[str, np.ndarray]]:
         """Walk the epochs with nobody to tell of them."""

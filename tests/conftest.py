@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 # Before torch and matplotlib are imported: tests run side by side, one thread each,
@@ -14,6 +15,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from nursery import Nursery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +70,16 @@ def _draw_table(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return X, (X @ [1.0, -1.0, 0.5, 0.0] > 0).astype(int)
 
 
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Return what begins programs in processes of their own."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no process can be forked")
+    opened = Nursery(tmp_path_factory.mktemp("programs"))
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
 def rounds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Note how many fits train together in each round of the gathering backend."""
@@ -82,6 +94,17 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(_batching, "train_together", train_together)
     return sizes
+
+
+@pytest.fixture(scope="module")
+def quick_baselines() -> Iterator[None]:
+    """Let scikit-learn's networks, which the tune command compares with, learn less."""
+    from sknnopt._cli import models
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLPClassifier", "MLPRegressor"):
+            patch.setattr(models, name, partial(getattr(models, name), max_iter=10))
+        yield
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def main() -> None:
         refused(lambda: save(model, path), "save")
         refused(lambda: load(path), "save")
         refused(lambda: model.to_onnx(path), "onnx")
-    assert "sknnopt[plot,save]" in answer("tune")
+    assert "pip install 'sknnopt[plot,save]'" in answer("tune")
 
 
 def search(sampler: str) -> MLPSearchCV:
@@ -87,7 +87,7 @@ def refused(action: Callable[[], object], extra: str) -> None:
         said = str(error)
     else:
         said = "nothing was missing"
-    assert f"sknnopt[{extra}]" in said, said
+    assert f"pip install 'sknnopt[{extra}]'" in said, said
 
 
 def answer(*arguments: str) -> str:

@@ -108,8 +108,6 @@ def train_until_cancelled(payloads, is_cancelled, **options):
         time.sleep(0.001)
     return [None] * len(payloads)
 
-# Background processes of a shell are deaf to interrupts.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 _batching.train_together = train_until_cancelled
 X, y = np.zeros((40, 2)), np.arange(40) % 2
 try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from itertools import pairwise
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
@@ -242,7 +243,7 @@ class Block(nn.Module):
 
 def plain_network(architecture, flat):
     """Return the network of one flat vector as an ``nn.Sequential``."""
-    sizes = list(pairwise(architecture.sizes))
+    sizes = list(itertools.pairwise(architecture.sizes))
     blocks = [
         Block(*size, activation, architecture.normalization)
         for size, activation in zip(sizes, architecture.activations, strict=False)
@@ -426,3 +427,16 @@ class PlainTrainer:
         factor = make(step, total, float(settings.lr_decay[0]))
         factor = factor * warmup(step, n_steps * float(settings.warmup[0]))
         return float(settings.learning_rate[0] * factor[0])
+
+
+def combined(**axes):
+    """Parametrize with all combinations, every second of them for long tests only.
+
+    Any values of two axes still meet, as the third has even and odd places.
+    """
+    places = itertools.product(*(range(len(values)) for values in axes.values()))
+    cases = [
+        pytest.param(*values, marks=pytest.mark.long if sum(place) % 2 else ())
+        for place, values in zip(places, itertools.product(*axes.values()), strict=True)
+    ]
+    return pytest.mark.parametrize(tuple(axes), cases)

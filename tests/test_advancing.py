@@ -143,8 +143,15 @@ def expected_of(fits, **options):
 # ---------------------------------------------------------------- who leaves
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize(
+    ("schedule", "dtype"),
+    [
+        ("constant", np.float32),
+        ("cosine", np.float64),
+        pytest.param("constant", np.float64, marks=pytest.mark.long),
+        pytest.param("cosine", np.float32, marks=pytest.mark.long),
+    ],
+)
 def test_of_one_kind(schedule, dtype):
     """Folds leave together at a rung, with the last weights; others do not notice."""
     kind = make_kind(restore_best=True, lr_schedule=schedule, dtype=np.dtype(dtype))

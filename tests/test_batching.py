@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import (
+    combined,
     history_of,
     make_job,
     make_kind,
@@ -99,9 +100,11 @@ def test_fits_of_many_kinds(n_workers, monkeypatch):
 IN_PLACE = ["relu", "tanh", "identity", "leaky_relu", "elu"]
 
 
-@pytest.mark.parametrize("activations", [IN_PLACE, list(ACTIVATIONS)])
-@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@combined(
+    activations=[IN_PLACE, list(ACTIVATIONS)],
+    normalization=[None, "batch", "layer"],
+    dtype=[np.float32, np.float64],
+)
 def test_activations_and_rules_share_a_batch(activations, normalization, dtype):
     """Fits of one shape train as one batch, each with its own functions and rule."""
     turns = zip(cycle(activations), cycle(reversed(activations)), strict=True)

@@ -128,8 +128,17 @@ def test_parameter_arrives(table, name):
     assert np.array_equal(search.predict_proba(X), expected.predict_proba(X))
 
 
-@pytest.mark.parametrize("estimator", [plain_classifier, plain_regressor])
-@pytest.mark.parametrize("base_estimator", ["GP", "RF", "ET"])
+@pytest.mark.parametrize(
+    ("estimator", "base_estimator"),
+    [
+        (plain_classifier, "GP"),
+        (plain_regressor, "RF"),
+        (plain_classifier, "ET"),
+        pytest.param(plain_regressor, "GP", marks=pytest.mark.long),
+        pytest.param(plain_classifier, "RF", marks=pytest.mark.long),
+        pytest.param(plain_regressor, "ET", marks=pytest.mark.long),
+    ],
+)
 def test_surrogates(table, estimator, base_estimator):
     """A Gaussian process and forests propose candidates from text and numbers."""
     X, y = table

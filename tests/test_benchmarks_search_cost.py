@@ -60,8 +60,17 @@ def score(estimator, X, y):
 def quick(tmp_path_factory):
     """Return the directory of a quick run, started as the command line does."""
     out = tmp_path_factory.mktemp("results")
-    command_line.main(["search_cost", "--quick", "--out", str(out)])
+    with pytest.MonkeyPatch.context() as patch:
+        few = {name: _looking_at_few(each) for name, each in VARIANTS.items()}
+        patch.setattr(search_cost, "VARIANTS", few)
+        command_line.main(["search_cost", "--quick", "--out", str(out)])
     return out
+
+
+def _looking_at_few(variant):
+    """Return a variant that looks at few points with its model."""
+    few = {"n_points": 200, "n_restarts_optimizer": 1}
+    return replace(variant, kwargs={"acq_optimizer_kwargs": few, **variant.kwargs})
 
 
 def _brief(variant):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import subprocess
 import sys
 import time
@@ -225,7 +226,7 @@ def test_fresh_process_returns_the_result():
 def test_failure_of_a_fresh_process_is_seen():
     """What a function raises in its process ends the measurement."""
     with pytest.raises(subprocess.CalledProcessError):
-        _fresh.run_fresh(search.peak_of_search, **{**SMALLEST, "folds": 1})
+        _fresh.run_fresh(statistics.fmean, data=[])
 
 
 def test_surroundings_name_no_host_and_no_path():

@@ -301,6 +301,19 @@ def test_what_changes_nothing_may_differ(table, path, end_after):
     assert_same(model.set_params(**changes).fit(*table), expected)
 
 
+def test_progress_of_a_run_that_goes_on(table, path, end_after, capfd):
+    """The bar begins at the epoch at which the run is taken up again."""
+    pytest.importorskip("rich")
+    model = plain_classifier(
+        **{**SMALL, "max_epochs": N_EPOCHS}, checkpoint=path, checkpoint_seconds=0
+    )
+    end_after(4)
+    kill(model, table)
+    end_after(0)
+    model.set_params(verbose=True).fit(*table)
+    assert f"{N_EPOCHS}/{N_EPOCHS}" in capfd.readouterr().err
+
+
 def _truncated(path, table):
     path.write_bytes(path.read_bytes()[:-50])
 
@@ -459,6 +472,22 @@ def test_another_fits_file_is_left_alone(table, path, end_after, monkeypatch):
     assert path.read_bytes() == foreign
 
 
+def test_a_file_that_stays_is_told_of(table, path, monkeypatch):
+    """Where a finished fit cannot remove its file, a warning tells the remedy."""
+    unlink = type(path).unlink
+
+    def refuse(self, missing_ok=False):
+        if self == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(type(path), "unlink", refuse)
+    model = kept(plain_classifier(**SMALL), path)
+    with pytest.warns(UserWarning, match="cannot be removed: Permission denied. Del"):
+        model.fit(*table)
+    assert path.exists()
+
+
 def test_drafts_of_the_killed_are_removed(table, path):
     """What a killed writer left behind goes when the next fit begins."""
     draft = path.with_name(f".{path.name}.{'0af1' * 4}.tmp")
@@ -473,7 +502,9 @@ def test_missing_safetensors_is_explained(table, path, monkeypatch):
     """Without safetensors the error names the extra, before anything is trained."""
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    with pytest.raises(ImportError, match=r"'checkpoint'.*pip install sknnopt\[save\]"):
+    with pytest.raises(
+        ImportError, match=r"'checkpoint'.*pip install 'sknnopt\[save\]'"
+    ):
         plain_classifier(**SMALL, checkpoint=path).fit(*table)
 
 

@@ -143,6 +143,14 @@ def test_balanced_classes_have_equal_weight(blobs):
     np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X))
 
 
+def test_number_of_labels_is_that_of_the_first_part():
+    """Another number of labels than the networks have outputs for is refused."""
+    X, y = make_multilabel_classification(80, n_classes=3, random_state=0)
+    model = plain_classifier().partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="y has 2 labels, the networks"):
+        model.partial_fit(X, y[:, :2])
+
+
 def test_class_weight_for_multilabel():
     """class_weight with a multilabel target is refused."""
     X, y = make_multilabel_classification(20, random_state=0)

@@ -16,13 +16,30 @@ from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 from sknnopt.presets import PLAIN
 
 #: Most checks say nothing of what is learned: away from the defaults, few epochs do.
-FEW, ENOUGH = 3, 40
+FEW, ENOUGH, FASTER = 3, {"max_epochs": 40}, {"max_epochs": 20, "learning_rate": 0.01}
 LEARNING = {
     "check_class_weight_classifiers",
     "check_classifiers_train",
     "check_regressors_train",
 }
 QUICK = {"max_epochs": FEW, "learning_rate": 0.005}
+#: Checks of many fits that ask which formats of tables are taken, and what type and
+#: shape the answers have: at the defaults, too, few epochs say it.
+OF_FORMATS = {
+    "check_classifier_data_not_an_array",
+    "check_classifiers_multilabel_output_format_decision_function",
+    "check_classifiers_multilabel_output_format_predict",
+    "check_classifiers_multilabel_output_format_predict_proba",
+    "check_classifiers_multilabel_representation_invariance",
+    "check_dtype_object",
+    "check_estimator_sparse_array",
+    "check_estimator_sparse_matrix",
+    "check_estimator_sparse_tag",
+    "check_estimators_dtypes",
+    "check_regressor_data_not_an_array",
+    "check_regressors_int",
+    "check_supervised_y_2d",
+}
 #: Where the batch is full and nothing is drawn for single rows, every check holds.
 EXACT = [
     {},
@@ -79,14 +96,61 @@ def _trained_enough(estimator, check):
     estimator = clone(estimator)
     network = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     if _name(check) in LEARNING and network.max_epochs == FEW:
-        network.set_params(max_epochs=ENOUGH)
+        network.set_params(**(ENOUGH | (FASTER if network.optimizer == "adam" else {})))
+    if _name(check) in OF_FORMATS:
+        network.set_params(max_epochs=FEW)
     return estimator
 
 
-@parametrize_with_checks(ESTIMATORS, expected_failed_checks=_is_inexact)
+def _checks_of(estimators, expected):
+    """Parametrize with checks; memory maps and float32 again for long tests only.
+
+    Each setting learns once, in the estimator at its defaults, and in a pipeline, from
+    any kind of rows.
+    """
+    made = parametrize_with_checks(estimators, expected_failed_checks=expected).mark
+    names, cases = made.args
+    return pytest.mark.parametrize(
+        names,
+        [
+            pytest.param(*case, marks=pytest.mark.long) if _is_again(case) else case
+            for case in cases
+        ],
+        **made.kwargs,
+    )
+
+
+def _is_again(case):
+    # Expected failures come as pytest's own parameters.
+    values = getattr(case, "values", case)
+    estimator, check = values
+    is_plain = getattr(estimator, "max_epochs", None) == FEW
+    is_variant = len(getattr(check, "keywords", {})) > 0
+    return is_plain and is_variant and _name(check) in LEARNING
+
+
+@_checks_of(ESTIMATORS, _is_inexact)
 def test_scikit_learn_check(estimator, check):
-    """scikit-learn's check passes, at defaults without any exception."""
+    """scikit-learn's check passes, at defaults without any exception.
+
+    Only of formats that are taken the checks are made with fewer epochs.
+    """
     check(_trained_enough(estimator, check))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    [
+        case
+        for kind in CLASSES
+        for case in estimator_checks_generator(kind())
+        if _name(case[1]) in OF_FORMATS
+    ],
+)
+def test_formats_at_the_defaults(estimator, check):
+    """What the checks of formats find, they find after all epochs, too."""
+    check(clone(estimator))
 
 
 #: A Pipeline fits the very steps it was given, and does not tell what they accept.

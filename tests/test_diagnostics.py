@@ -51,6 +51,7 @@ FACTS = {
     "inputs": None,
 }
 FALLING = 0.3 + 0.35 * np.exp(-np.arange(EPOCHS))
+JUMPING = 0.4 + 0.1 * (np.arange(EPOCHS) % 2)
 
 
 def healthy(shape=SHAPE, **changes):
@@ -143,6 +144,19 @@ CASES = {
         {"dropout": [0.4, 0.0, 0.0], "train_loss": 0.5, "valid_loss": 0.5},
     ),
     "learning_rate_too_low": ({"update_ratio": 9e-4}, {"update_ratio": 1.1e-3}),
+    "learning_rate_too_high": (
+        {"update_ratio": 0.051, "train_loss": JUMPING},
+        {"update_ratio": 0.049, "train_loss": JUMPING},
+    ),
+    "overfitting": (
+        {"restores_best": False, "valid_loss": [0.4] * 9 + [0.461] * 3},
+        {"restores_best": False, "valid_loss": [0.4] * 9 + [0.459] * 3},
+    ),
+    # There are 122 weights.
+    "network_too_large": (
+        {"restores_best": False, "valid_loss": [0.4] * 9 + [0.5] * 3, "n_rows": 6},
+        {"restores_best": False, "valid_loss": [0.4] * 9 + [0.5] * 3, "n_rows": 7},
+    ),
     "stopped_too_early": (
         {"patience": 3, "lasting_loss": np.linspace(0.6, 0.45, EPOCHS)},
         {"patience": 4, "lasting_loss": np.linspace(0.6, 0.45, EPOCHS)},
@@ -192,8 +206,88 @@ def test_held_back_networks_underfit(hindrance):
     stuck = {"train_loss": 0.5, "valid_loss": 0.5}
     assert examine(healthy(**stuck)).is_healthy
     assert examine(healthy(**stuck, **hindrance)).names == ["underfitting"]
-    # A distance to the validation loss speaks against it.
+    # A distance to the validation loss speaks against it; unknown, it does not.
     assert examine(healthy(**{**stuck, "valid_loss": 0.7}, **hindrance)).is_healthy
+    unknown = healthy(**{**stuck, "valid_loss": np.nan}, **hindrance)
+    assert examine(unknown).names == ["underfitting"]
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "last", "is_found"),
+    [(61, 0.034, True), (62, 0.034, False), (61, 0.035, False)],
+)
+def test_rows_learned_by_heart(n_rows, last, is_found):
+    """With nothing held out, hardly a loss and two weights a row are overfitting."""
+    losses = np.geomspace(FACTS["constant_loss"], last, EPOCHS)
+    run = healthy(
+        restores_best=False, valid_loss=np.nan, train_loss=losses, n_rows=n_rows
+    )
+    found = [f for f in examine(run) if f.name == "overfitting"]
+    assert len(found) == is_found
+    for finding in found:
+        assert finding.numbers["weights per row"] == 122 / 61
+        assert finding.remedy == {"early_stopping": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "remedy"),
+    [
+        (
+            "divergence",
+            {"n_diverged": 1, "scale_inputs": False},
+            {"learning_rate": 1e-4, "clip_norm": 1.0, "scale_inputs": True},
+        ),
+        (
+            "vanishing_gradients",
+            {"gradient_norm": [1e-3, 1e-2, 0.1, 1.0]},
+            {"weight_init": "auto", "normalization": "batch"},
+        ),
+        (
+            "exploding_gradients",
+            {
+                "first_gradient_norm": 101.0,
+                "scale_inputs": False,
+                "inputs": {"least": 1.0, "greatest": 1.0, "mean": 0.0},
+            },
+            {"scale_inputs": True, "clip_norm": 1.0},
+        ),
+    ],
+)  # fmt: skip
+def test_remedy_follows_the_cause(name, changes, remedy):
+    """Inputs as they came are scaled; relu, which is no cause, is not the remedy."""
+    (finding,) = (f for f in examine(healthy(**changes)) if f.name == name)
+    assert finding.remedy == remedy
+
+
+def test_alike_units_explain_a_loss_that_falls_on():
+    """Where all units of a layer are the same, more epochs are no remedy."""
+    case = dict(CASES["stopped_too_early"][0])
+    same = np.ones((1, Layout.of(SHAPE).n_columns))
+    found = examine(healthy(**case, weights=same)).names
+    assert "symmetric_initialization" in found
+    assert "stopped_too_early" not in found
+
+
+def test_a_single_unit_has_none_to_be_like():
+    """Layers of one unit are not taken for layers whose units are all the same."""
+    narrow = replace(SHAPE, hidden=(1, 2, 1))
+    same = np.ones((1, Layout.of(narrow).n_columns))
+    assert healthy(narrow, weights=same).alike_layers == (1,)
+
+
+def test_without_the_loss_of_a_constant():
+    """The first training loss stands in for it, and 1 where there is none."""
+    assert healthy(constant_loss=None).constant_loss == FALLING[0]
+    assert healthy(constant_loss=None, train_loss=np.nan).constant_loss == 1.0
+
+
+def test_a_run_of_one_epoch_has_no_course():
+    """Its loss neither jumps, which takes two epochs, nor falls."""
+    run = healthy()
+    columns = {name: values[:1] for name, values in run.columns.items()}
+    short = replace(run, columns=columns, n_epochs=1)
+    assert np.isnan(short.roughness)
+    assert short.gain_at_end == 0.0
 
 
 def test_narrow_layers_underfit_dead_or_alive():
@@ -307,6 +401,14 @@ def test_without_a_monitor_it_says_so(table):
     diagnosis = model.diagnose()
     assert "vanishing_gradients" not in diagnosis.names
     assert "Without a monitor" in diagnosis.summary
+
+
+def test_findings_are_a_sequence():
+    """They are read by place, by slice and in turn."""
+    diagnosis = examine(healthy(n_diverged=1, n_valid=24))
+    assert len(diagnosis) == len(diagnosis.names) == 2
+    assert [diagnosis[0], diagnosis[-1]] == list(diagnosis)
+    assert diagnosis[:1] == (diagnosis[0],)
 
 
 def test_an_estimator_must_be_fitted():

@@ -14,7 +14,7 @@ from scipy import stats
 from skopt import Optimizer
 from skopt.space import Categorical, Integer, Real, Space
 
-from sknnopt._dimensions import Dimension, Draws
+from sknnopt._dimensions import _LONGEST_LABEL, Dimension, Draws
 from sknnopt._reading import read, read_space
 
 N = 20_000
@@ -239,6 +239,35 @@ def test_storable_choices_are_their_own_labels() -> None:
     assert [dimension.label(choice) for choice in choices] == list(choices)
     assert dimension.label(np.float64(0.5)) == 0.5
     assert dimension.position_of(np.int64(2)) == 2
+
+
+def test_steps_print_what_they_are() -> None:
+    """The text of a column of steps has its ends and its step."""
+    steps = Dimension("integer", 8, 128, step=8).to_skopt()
+    assert repr(steps) == "Steps(start=8, stop=128, step=8)"
+
+
+def test_long_labels_are_cut() -> None:
+    """A label has at most 60 characters behind its position, and leads back."""
+    choices = tuple((size,) * 40 for size in (1, 2))
+    dimension = Dimension("choice", choices=choices)
+    for position, choice in enumerate(choices):
+        label = dimension.label(choice)
+        shown = repr(choice)[: _LONGEST_LABEL - 3]
+        assert label == f"{position}: {shown}..."
+        assert dimension.unlabel(label) is choice
+
+
+def test_another_value_is_none_of_the_choices() -> None:
+    """The error names the parameter, the value and the choices."""
+    dimension = Dimension("choice", choices=("relu", "tanh"), name="activation")
+    with pytest.raises(ValueError, match=r"'activation'.*'elu'.*\['relu', 'tanh'\]"):
+        dimension.position_of("elu")
+
+
+def test_a_distribution_holds_whatever_it_draws() -> None:
+    """Nobody can tell what else it might have drawn."""
+    assert 1e300 in read(stats.norm(0, 1), "width")
 
 
 def test_labels_do_not_depend_on_the_process() -> None:

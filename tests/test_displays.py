@@ -175,7 +175,7 @@ def test_missing_matplotlib_is_explained(
 ) -> None:
     """Without matplotlib the error names the extra to install."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"pip install sknnopt\[plot\]"):
+    with pytest.raises(ImportError, match=r"pip install 'sknnopt\[plot\]'"):
         DRAW[name]()
 
 

@@ -14,6 +14,8 @@ import torch
 from estimators import plain_classifier, plain_regressor
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import ShuffleSplit
+from sklearn.neural_network import MLPClassifier
 
 from sknnopt import OptimizedMLPClassifier, OptimizedMLPRegressor
 from sknnopt.activations import ACTIVATIONS
@@ -69,6 +71,7 @@ CASES: dict[str, Any] = {
     "batch": (classifier(normalization="batch", **DOUBLE), X, BINARY),
     "layer": (classifier(normalization="layer", **DOUBLE), X, BINARY),
     "sparse": (classifier(), sparse.csr_array(np.round(X)), BINARY),
+    "strict": (classifier(impute_missing=False), X, BINARY),
     "no layer": (classifier(n_layers=0), X, BINARY),
     "plain": (plain_classifier(max_epochs=2, random_state=0), X, THREE),
     "number": (regressor(), GAPS, TARGET),
@@ -235,7 +238,7 @@ def test_missing_onnx_is_explained(
 ) -> None:
     """Without onnx the error names the extra to install."""
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ImportError, match=r"pip install sknnopt\[onnx\]"):
+    with pytest.raises(ImportError, match=r"pip install 'sknnopt\[onnx\]'"):
         fitted("defaults")[0].to_onnx(tmp_path / "model.onnx")
 
 
@@ -309,6 +312,15 @@ def test_scikit_learn_gets_the_parameters() -> None:
     assert found.loss_curve_ == pytest.approx(
         model.history_["train_loss"] + model.history_["penalty"]
     )
+
+
+def test_scikit_learn_holds_out_its_own_share() -> None:
+    """A splitter, which it does not take, leaves its share of rows as it is."""
+    splitter = ShuffleSplit(1, test_size=0.3, random_state=0)
+    model = classifier(early_stopping=True, validation_fraction=splitter, **BARE)
+    theirs = model.fit(X, BINARY).to_sklearn()
+    assert theirs.early_stopping
+    assert theirs.validation_fraction == MLPClassifier().validation_fraction
 
 
 @pytest.mark.parametrize(

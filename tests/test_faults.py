@@ -9,8 +9,6 @@ import gc
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 import traceback
@@ -266,10 +264,11 @@ def test_a_batch_that_is_too_large_is_halved(rows, monkeypatch, error):
 
 #: A process that used several threads forks, and its child uses the networks.
 FORKING = """
-import os, signal
+import os, signal, warnings
 import numpy as np, torch
 from sknnopt import OptimizedMLPClassifier
 
+warnings.simplefilter("ignore")
 torch.set_num_threads(2)
 rng = np.random.default_rng(0)
 X = rng.normal(size=(600, 20)).astype(np.float32)
@@ -295,18 +294,9 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
 @POSIX
-def test_a_forked_child_predicts_and_fits():
+def test_a_forked_child_predicts_and_fits(nursery):
     """After a fit and a product on several threads a child does not wait for them."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORKING],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-        # Threads that wait busily for a core that others use take all of its time.
-        env={**os.environ, "OMP_WAIT_POLICY": "passive"},
-    )
-    assert (done.stdout.strip(), done.stderr) == ("0", "")
+    assert nursery.run(FORKING) == "0\n"
 
 
 @POSIX

@@ -11,8 +11,6 @@ import sys
 import threading
 import time
 import warnings
-from contextlib import contextmanager
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -668,41 +666,19 @@ def test_random_schedules_through_joblib(chunk, monkeypatch):
 # ----------------------------------------------------------------------------- Ctrl-C
 
 
-@contextmanager
-def run_program(source, *args):
-    """Start a program that can import the test helpers; leave nothing of it."""
-    paths = [Path(__file__).parent, Path(__file__).parents[1]]
-    path = os.pathsep.join([*map(str, paths), os.environ.get("PYTHONPATH", "")])
-    with subprocess.Popen(
-        [sys.executable, "-c", source, *args],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-    ) as program:
-        try:
-            yield program
-        finally:
-            program.kill()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT can be sent")
-def test_ctrl_c_ends_everything():
+def test_ctrl_c_ends_everything(nursery):
     """An interrupt while networks train ends the search and all its threads."""
-    with run_program(INTERRUPTED) as program:
-        assert program.stdout.readline() == "training\n"
-        program.send_signal(signal.SIGINT)
-        out, err = program.communicate(timeout=LONG)
-    assert out == "interrupted, threads left: 0\n", err
-    assert program.returncode == 0, err
+    with nursery.begin(INTERRUPTED) as program:
+        assert program.wait_for_line() == "training"
+        os.kill(program.pid, signal.SIGINT)
+        assert program.wait() == 0, program.err
+    assert program.out.splitlines()[1:] == ["interrupted, threads left: 0"]
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals")
-def test_ctrl_c_at_any_moment():
+@pytest.mark.parametrize("n_times", ["20", pytest.param("400", marks=pytest.mark.long)])
+def test_ctrl_c_at_any_moment(nursery, n_times):
     """After an interrupt at whatever moment the backend works as before."""
-    with run_program(OFTEN_INTERRUPTED, "40") as program:
-        out, err = program.communicate(timeout=LONG)
-    assert program.returncode == 0, err
+    out = nursery.run(OFTEN_INTERRUPTED, n_times)
     n_interrupts, n_threads = out.split()[1], out.split()[-1]
     assert int(n_interrupts) > 5
     assert n_threads == "0"
@@ -758,9 +734,7 @@ heavy = [name for name in ("torch", "sklearn", "sknnopt._gathering")
          if name in sys.modules]
 assert not heavy, heavy
 """
-    with run_program(source) as program:
-        _, err = program.communicate(timeout=LONG)
-    assert program.returncode == 0, err
+    subprocess.run([sys.executable, "-c", source], check=True)
 
 
 def test_alone_without_the_backend(table):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
+import sknnopt
 from tests import core_only
 
 #: Packages of which most users never need a part.
@@ -33,15 +32,18 @@ print(json.dumps(loaded))
 """
 
 
-def test_optional_packages_wait():
+def test_optional_packages_wait(nursery):
     """No part loads more of the optional packages than the required ones load."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
-    )
-    loaded = json.loads(done.stdout)
+    loaded = json.loads(nursery.run(PROGRAM))
     assert "sknnopt.classifier" in loaded["classifier"]
     optional = {part: OPTIONAL.intersection(names) for part, names in loaded.items()}
     assert not any(optional.values()), optional
+
+
+def test_names_are_listed():
+    """What is loaded when it is asked for is listed before."""
+    assert set(sknnopt.__all__) <= set(dir(sknnopt))
+    assert dir(sknnopt) == sorted(dir(sknnopt))
 
 
 #: Before 1.9 scikit-learn has no callbacks. What has been imported keeps them.
@@ -60,22 +62,24 @@ for estimator in (OptimizedMLPClassifier, OptimizedMLPRegressor):
 """
 
 
-def test_without_callbacks_of_scikit_learn():
+def test_without_callbacks_of_scikit_learn(nursery):
     """Where scikit-learn has no callbacks, networks train without them."""
-    subprocess.run([sys.executable, "-c", OLDER], check=True)
+    nursery.run(OLDER)
 
 
 #: A module that is None cannot be imported.
 BLOCKED = """
 import runpy, sys
-sys.modules.update(dict.fromkeys({packages}))
+blocked = {packages}
+loaded = [name for name in sys.modules if name.partition(".")[0] in blocked]
+sys.modules.update(dict.fromkeys([*blocked, *loaded]))
 runpy.run_path({program!r}, run_name="__main__")
 """
 
 
-def test_without_optional_packages():
+def test_without_optional_packages(nursery):
     """Networks and searches need no optional package; what does names the extra."""
     program = BLOCKED.format(
         packages=sorted(core_only.EXTRAS), program=core_only.__file__
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    nursery.run(program)

@@ -278,6 +278,71 @@ def test_a_checkpoint_stays(table, tmp_path, interrupt_in, monkeypatch):
     assert model.history_.equals(expected.history_)
 
 
+# ---------------------------------------------------------------- searches
+
+#: A program that interrupts searches at random moments, and searches again each time.
+SEARCHING = """
+import gc, random, signal, sys, threading, time, warnings
+import numpy as np
+from joblib import parallel_config
+from sklearn.model_selection import GridSearchCV
+from estimators import SMALL, plain_classifier
+from sknnopt.search import MLPSearchCV
+
+warnings.simplefilter("ignore")
+X = np.random.default_rng(0).normal(size=(60, 3))
+y = (X[:, 0] > 0).astype(int)
+network = plain_classifier(**SMALL)
+space = {"learning_rate": [0.001, 0.01, 0.1], "n_units": [2, 3]}
+
+def ours():
+    return MLPSearchCV(network, space, n_iter=6, cv=2, random_state=0).fit(X, y)
+
+def grid():
+    with parallel_config(backend="sknnopt"):
+        return GridSearchCV(network, space, cv=2).fit(X, y)
+
+def press(*_):
+    signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGALRM, press)
+moments = random.Random(0)
+for search in (ours, grid):
+    search()
+    begun = time.perf_counter()
+    expected = search().cv_results_["mean_test_score"].tolist()
+    took = time.perf_counter() - begun
+    n_raised = 0
+    for _ in range(int(sys.argv[1])):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.001, took))
+            search()
+        except KeyboardInterrupt:
+            n_raised += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert search().cv_results_["mean_test_score"].tolist() == expected
+    deadline = time.monotonic() + 10
+    gc.collect()
+    while threading.active_count() > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    print(n_raised, threading.active_count() - 1)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no timers of signals")
+@pytest.mark.parametrize("n_times", ["12", pytest.param("250", marks=pytest.mark.long)])
+def test_searches_are_interrupted_at_any_moment(nursery, n_times):
+    """Ctrl-C in a search is raised; no thread is left, and the next search is whole."""
+    lines = nursery.run(SEARCHING, n_times).splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        n_raised, n_threads = line.split()
+        assert int(n_raised) > int(n_times) // 4
+        assert n_threads == "0"
+
+
 # ---------------------------------------------------------------- imports
 
 #: A program that is interrupted again and again while it imports torch.

@@ -9,6 +9,7 @@ import pytest
 from helpers import (
     LOSS_PARAMETERS,
     assert_same_member,
+    combined,
     duplicate,
     history_of,
     make_job,
@@ -77,9 +78,7 @@ def _assert_independent(job, members=None):
     return together
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@combined(dtype=DTYPES, normalization=NORMALIZATIONS, optimizer=OPTIMIZERS)
 def test_optimizers(optimizer, normalization, dtype):
     """Members of other numbers of rows, steps and settings train as alone."""
     kind = _kind(
@@ -102,9 +101,7 @@ def test_activations(activation, dtype):
     )
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n_outputs", [1, 3, 5])
-@pytest.mark.parametrize("loss", LOSSES)
+@combined(dtype=DTYPES, n_outputs=[1, 3, 5], loss=LOSSES)
 def test_losses(loss, n_outputs, dtype):
     """Whatever the loss, its parameter and the outputs, members train as alone."""
     kind = _kind(
@@ -127,9 +124,7 @@ def test_schedules(schedule, dtype):
     _assert_independent(_different(kind, valid=None))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("width", [1, 3, 7, 9, 10, 17, 33])
+@combined(dtype=DTYPES, normalization=NORMALIZATIONS, width=[1, 3, 7, 9, 10, 17, 33])
 def test_widths(width, normalization, dtype):
     """Whatever the width of the layers, members train as alone."""
     kind = _kind(
@@ -138,9 +133,7 @@ def test_widths(width, normalization, dtype):
     _assert_independent(_different(kind, max_epochs=2))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n_outputs", [1, 2, 3, 5, 10, 17])
-@pytest.mark.parametrize("n_inputs", [1, 2, 7, 30, 50])
+@combined(dtype=DTYPES, n_outputs=[1, 2, 3, 5, 10, 17], n_inputs=[1, 2, 7, 30, 50])
 def test_ends(n_inputs, n_outputs, dtype):
     """Whatever the numbers of inputs and outputs, members train as alone."""
     kind = _kind(n_inputs=n_inputs, n_outputs=n_outputs, dtype=np.dtype(dtype))
@@ -156,9 +149,7 @@ def test_linear_models(n_outputs, dtype):
     _assert_independent(job)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("batch_size", [1, 3, 8, 13, 100])
+@combined(dtype=DTYPES, normalization=NORMALIZATIONS, batch_size=[1, 3, 8, 13, 100])
 def test_batch_sizes(batch_size, normalization, dtype):
     """Whatever the batch size, up to all rows at once, members train as alone."""
     kind = _kind(

@@ -10,6 +10,7 @@ import torch
 from helpers import (
     PlainTrainer,
     assert_same_member,
+    combined,
     duplicate,
     history_of,
     make_job,
@@ -364,9 +365,7 @@ def test_other_schedules_have_no_plateau():
 # ---------------------------------------------------------------- divergence
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@combined(dtype=DTYPES, normalization=NORMALIZATIONS, optimizer=OPTIMIZERS)
 def test_divergence(optimizer, normalization, dtype):
     """A member that diverges keeps its last finite weights; others do not notice."""
     kind = make_kind(

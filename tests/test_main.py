@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import os
+import io
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from nursery import Nursery
 
 from sknnopt.__main__ import SEARCHES, SPACES, main
 from sknnopt.persistence import load
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("safetensors")
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.usefixtures("quick_baselines"),
+]
 
 QUICK = ["--n-iter", "2", "--cv", "2", "--max-epochs", "3"]
 Capture = pytest.CaptureFixture[str]
@@ -324,7 +327,7 @@ def test_study_of_other_settings(
     ("content", "pattern"),
     [
         (b"length,width\n1,2\n", "no SQLite database"),
-        (b"SQLite format 3\x00" + bytes(100), "--resume .*study.db: "),
+        (b"SQLite format 3\x00" + bytes(100), "study.db' cannot be opened: "),
         (None, "no folder to be in"),
     ],
     ids=["text", "damaged", "folder"],
@@ -387,19 +390,18 @@ def test_choices_are_those_that_there_are() -> None:
     assert SPACES == PRESETS
 
 
-def test_module_runs_without_a_table(tmp_path: Path) -> None:
+#: ``python -m sknnopt`` in a folder.
+MODULE = """
+import os, runpy, sys
+os.chdir(sys.argv.pop(1))
+runpy.run_module("sknnopt", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_module_runs_without_a_table(tmp_path: Path, nursery: Nursery) -> None:
     """``python -m sknnopt tune`` tunes on the included table."""
-    command = [sys.executable, "-m", "sknnopt", "tune", *QUICK, "--n-iter", "1"]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Pima Indians diabetes: 768 rows, 8 features" in done.stdout
+    out = nursery.run(MODULE, str(tmp_path), "tune", *QUICK, "--n-iter", "1")
+    assert "Pima Indians diabetes: 768 rows, 8 features" in out
     assert (tmp_path / "sknnopt-report" / "report.html").exists()
 
 
@@ -439,6 +441,21 @@ def test_interrupt_in_a_baseline(
     assert main(["tune", table, *target, *QUICK, "--output", str(out)]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
     assert list(out.iterdir()) == []
+
+
+def test_reader_that_has_seen_enough(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Where the output's reader ends early, as ``head`` does, that is no error."""
+
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    model = str(folder / "out" / "model.safetensors")
+    assert main(["predict", model, str(folder / "flowers.csv")]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_closed_output(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

@@ -88,6 +88,16 @@ def test_what_has_no_equivalent_is_named(theirs: Any, names: list[str]) -> None:
     assert all(name in str(caught.value) for name in names)
 
 
+def test_one_class_has_no_equivalent() -> None:
+    """A network of one class is refused by the attribute that holds the classes."""
+    theirs = MLPClassifier((3,), max_iter=1, solver="sgd", batch_size=X.shape[0])
+    theirs.partial_fit(X, np.zeros(len(X)), classes=[0])
+    with pytest.raises(
+        ValueError, match=r"classes_=array\(\[0\]\).*two classes or more"
+    ):
+        from_sklearn(theirs)
+
+
 def test_unused_parameters_are_no_obstacle() -> None:
     """What the solver does not read may be anything."""
     assert from_sklearn(MLPClassifier(learning_rate="invscaling")).optimizer == "adam"

@@ -463,7 +463,7 @@ def test_missing_safetensors_is_explained(
     save(model, path)
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    with pytest.raises(ImportError, match=r"pip install sknnopt\[save\]"):
+    with pytest.raises(ImportError, match=r"pip install 'sknnopt\[save\]'"):
         save(model, path) if function == "save" else load(path)
 
 

@@ -11,7 +11,7 @@ from skorch.callbacks import Callback
 from skorch.history import History
 
 from sknnopt import _progress
-from sknnopt._progress import candidate_bar, progress_callbacks
+from sknnopt._progress import SearchProgress, candidate_bar, progress_callbacks
 
 RICH = ("rich", "rich.console", "rich.progress")
 EPOCHS = [
@@ -60,6 +60,16 @@ def without_rich(monkeypatch):
 def test_silent(capsys, verbose):
     """Not verbose, there is no callback and no word."""
     assert _show(verbose) == []
+    assert capsys.readouterr() == ("", "")
+
+
+def test_search_is_silent_without_rich(without_rich, capsys):
+    """The bar of a search is the only thing it shows: without rich there is none."""
+    progress = SearchProgress()
+    progress.expect(3)
+    progress.expect(2)
+    progress.advance(5)
+    progress.close()
     assert capsys.readouterr() == ("", "")
 
 

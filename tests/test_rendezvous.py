@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from schedules import (
@@ -357,14 +358,22 @@ class UncopyableError(Exception):
         super().__init__(a)
 
 
-def test_an_error_that_cannot_be_copied_reaches_every_task():
+class ShiftingError(Exception):
+    """An exception whose copy is another one."""
+
+    def __copy__(self):
+        return ValueError("a copy")
+
+
+@pytest.mark.parametrize("error", [UncopyableError("a", "b"), ShiftingError("a")])
+def test_an_error_that_cannot_be_copied_reaches_every_task(error):
     """The tasks then raise the error itself."""
 
     def process(payloads, is_cancelled):
-        raise UncopyableError("a", "b")
+        raise error
 
     outcomes = call_all(meet(process), map_fits(range(3)))
-    assert [type(error) for error in outcomes] == [UncopyableError] * 3
+    assert [outcome is error for outcome in outcomes] == [True] * 3
 
 
 def test_a_missing_outcome_is_an_error():
@@ -562,15 +571,37 @@ def test_too_few_threads(monkeypatch):
     assert max(rounds.sizes) == 3
 
 
+def refuse(*args):
+    """Stand in for what starts a thread, where the system gives no more."""
+    raise RuntimeError("can't start new thread")
+
+
 def test_no_thread_at_all(monkeypatch):
     """A task that cannot begin fails with the system's error."""
-
-    def refuse(name, function, *args):
-        raise RuntimeError("can't start new thread")
-
     monkeypatch.setattr(_rendezvous, "spawn", refuse)
     outcomes = watched(lambda: call_all(meet(Rounds()), map_fits(range(3))), "threads")
     assert [str(error) for error in outcomes] == ["can't start new thread"] * 3
+
+
+def test_no_thread_for_the_main_thread(monkeypatch):
+    """The main thread, which starts none itself, hears of the system's error, too."""
+    threads = SimpleNamespace(start_new_thread=refuse)
+    monkeypatch.setattr(_tasks, "_thread", threads)
+    outcomes = call_all(meet(Rounds()), map_fits(range(3)))
+    assert [str(error) for error in outcomes] == ["can't start new thread"] * 3
+
+
+def test_dropped_tasks_are_told_of_without_a_thread(monkeypatch):
+    """Where the system gives no more threads, callers hear of what never began."""
+    threads = SimpleNamespace(start_new_thread=refuse)
+    monkeypatch.setattr(_rendezvous, "_thread", threads)
+    call, told = meet(Rounds()).open_call(256), []
+    call.abort()
+    late = call.submit(lambda: "result", told.append)
+    assert told == [late]
+    with pytest.raises(TaskCancelledError, match="was aborted"):
+        late.result()
+    call.close()
 
 
 # ------------------------------------------------------------------------- isolation

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import functools
 import itertools
 import math
@@ -46,9 +47,11 @@ def score_of(params: dict[str, Any]) -> float:
 
 @pytest.fixture
 def quick_bayes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the optimizer look for the best point of its model at few points."""
-    few = {"n_points": 100, "n_restarts_optimizer": 1}
-    made = functools.partial(Optimizer, acq_optimizer_kwargs=few)
+    """Let the optimizer take the best of few points by its model."""
+    few = {"n_points": 100}
+    made = functools.partial(
+        Optimizer, acq_optimizer="sampling", acq_optimizer_kwargs=few
+    )
     monkeypatch.setattr(skopt, "Optimizer", made)
 
 
@@ -91,16 +94,33 @@ def test_same_seed_same_candidates(name: str, subject: str) -> None:
     assert run(name, SPACES[subject], [4, 1, 4]) == first
 
 
+@pytest.mark.usefixtures("quick_bayes")
 @pytest.mark.parametrize("name", list(SAMPLERS))
 def test_candidates_are_of_plain_types(name: str) -> None:
     """Strings, numbers of Python and the very objects of the lists."""
     for proposal in run(name, MIXED, [5]):
         assert type(proposal.params["n"]) is int
-        assert type(proposal.params["rate"]) in {float, np.float64}
+        assert type(proposal.params["rate"]) is float
         assert any(proposal.params["size"] is size for size in MIXED["size"])
 
 
 # ------------------------------------------------------------------------ random
+
+
+def test_random_draws_plain_numbers() -> None:
+    """What scipy draws as numpy's numbers can be pasted, whoever wrote the space."""
+    subject = {
+        "real": stats.uniform(0, 1),
+        "integer": stats.randint(1, 9),
+        "opaque": stats.norm(),
+        "counted": stats.poisson(3),
+        "listed": np.array([0.25, 0.5]),
+        "named": np.array(["adam", "sgd"]),
+        "chosen": Categorical(["a", "b"], prior=[0.25, 0.75]),
+    }
+    for proposal in run("random", subject, [4]):
+        assert ast.literal_eval(repr(proposal.params)) == proposal.params
+        assert {type(value) for value in proposal.params.values()} == {int, float, str}
 
 
 @pytest.mark.parametrize("subject", [LISTS, MIXED, SUBSPACES, SPACES["small"]])
@@ -254,12 +274,13 @@ def test_making_a_sampler_is_silent(
 # ------------------------------------------------------------------------- bayes
 
 
+@pytest.mark.usefixtures("quick_bayes")
 def test_bayes_is_scikit_optimizes() -> None:
     """On one space the candidates are those of Optimizer, asked for several points."""
     dimensions = {"a": Real(0.0, 1.0), "b": Integer(1, 9), "c": Categorical("xyz")}
     seed = np.random.RandomState(0).randint(np.iinfo(np.int32).max)
     columns = [Real(0.0, 1.0), Integer(1, 9), Categorical([0, 1, 2])]
-    optimizer = Optimizer(
+    optimizer = skopt.Optimizer(
         columns, n_initial_points=4, random_state=np.random.RandomState(seed)
     )
     expected = []
@@ -271,6 +292,7 @@ def test_bayes_is_scikit_optimizes() -> None:
     assert [p.params for p in run("bayes", dimensions, [4, 3, 1])] == expected
 
 
+@pytest.mark.usefixtures("quick_bayes")
 def test_bayes_takes_subspaces_in_turn() -> None:
     """Every subspace has as many candidates as the others, or one more."""
     proposals = run("bayes", SPACES["guide"], [3, 4, 2])
@@ -279,6 +301,7 @@ def test_bayes_takes_subspaces_in_turn() -> None:
     assert [depths.count(1), depths.count(2)] == [5, 4]
 
 
+@pytest.mark.usefixtures("quick_bayes")
 def test_bayes_gives_failures_the_worst_score() -> None:
     """A failure counts as the worst score so far, once there is one."""
     sampler = SAMPLERS["bayes"]({"x": stats.uniform(0, 1)}, n_iter=9, random_state=0)
@@ -310,6 +333,7 @@ def test_bayes_learns() -> None:
 # ------------------------------------------------------------ exhausted, resumed
 
 
+@pytest.mark.usefixtures("quick_bayes")
 @pytest.mark.filterwarnings("ignore:The total space of parameters")
 @pytest.mark.parametrize("subject", [LISTS, [{"a": [1]}, {"a": [2], "b": [1, 2]}]])
 @pytest.mark.parametrize("name", list(SAMPLERS))
@@ -367,6 +391,7 @@ def test_candidates_of_other_spaces_are_refused() -> None:
             sampler.tell(Proposal(0, {"kind": "three"}), 0.5)
 
 
+@pytest.mark.usefixtures("quick_bayes")
 def test_weighted_choices_keep_their_weights() -> None:
     """Random and Bayesian searches draw choices by their probabilities."""
     weighted = {

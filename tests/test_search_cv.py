@@ -336,7 +336,7 @@ def test_progress_of_a_search_that_goes_on(table, tmp_path, capsys):
     """The best score so far is also that of candidates of an earlier run."""
     pytest.importorskip("optuna")
     search = search_of(classifier(), study=tmp_path / "study.db", verbose=1)
-    search.fit(*table)
+    first = search.fit(*table).curves_
     last = f"4/4 candidates  best score {search.best_score_:.4f}"
     for _ in range(2):
         shown = capsys.readouterr()
@@ -344,7 +344,7 @@ def test_progress_of_a_search_that_goes_on(table, tmp_path, capsys):
         assert shown.err.splitlines()[-1] == last
         search.fit(*table)
     assert search.verbose == 1
-    assert search.curves_.empty
+    pd.testing.assert_frame_equal(search.curves_, first)
 
 
 def test_failed_fit_leaves_the_search_as_it_was(table):
@@ -435,3 +435,12 @@ def test_splitters_make_their_own_splits(table):
     cv = RepeatedKFold(n_splits=2, n_repeats=2, random_state=0)
     search = MLPSearchCV(classifier(), SPACE, n_iter=1, cv=cv).fit(*table)
     assert search.n_splits_ == 4
+
+
+def test_space_that_is_used_up_ends_the_search(table):
+    """Where there are fewer candidates than asked for, each is tried once."""
+    search = search_of(classifier(), {"n_units": [3, 4, 5]}, n_iter=5, round_size=2)
+    with pytest.warns(UserWarning, match="total space of parameters 3 is smaller"):
+        search.fit(*table)
+    found = [params["n_units"] for params in search.cv_results_["params"]]
+    assert sorted(found) == [3, 4, 5]

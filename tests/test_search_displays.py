@@ -363,7 +363,7 @@ def test_missing_matplotlib_is_explained(monkeypatch: pytest.MonkeyPatch) -> Non
     """Without matplotlib the error names the extra to install."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     for name in ("convergence", "parallel", "importance", "number"):
-        with pytest.raises(ImportError, match=r"pip install sknnopt\[plot\]"):
+        with pytest.raises(ImportError, match=r"pip install 'sknnopt\[plot\]'"):
             DRAW[name](learned(12))
 
 

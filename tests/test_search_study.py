@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from estimators import plain_classifier
 from scipy.stats import loguniform
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import EarlyStopping
 
 from sknnopt import _search_run
 from sknnopt.search import MLPSearchCV
@@ -118,32 +119,67 @@ def test_another_search_is_refused(tmp_path):
         search.fit(X, y)
 
 
+def test_what_changes_no_result_may_differ(tmp_path, trained):
+    """Checkpoints, threads, progress and caches are of no consequence for a study."""
+    path = tmp_path / "study.db"
+    model = plain_classifier(n_layers=1, max_epochs=3, random_state=0)
+    pipeline = Pipeline([("scale", StandardScaler()), ("mlp", model)])
+    space = {"mlp__learning_rate": [0.01, 0.1], "mlp__n_units": [2, 3]}
+    search = MLPSearchCV(
+        pipeline, space, n_iter=3, cv=3, random_state=0, study=path, verbose=1
+    )
+    first = search.fit(*table()).cv_results_["mean_test_score"]
+    trained.clear()
+    pipeline.set_params(
+        memory=str(tmp_path / "cache"),
+        verbose=False,
+        mlp__checkpoint=str(tmp_path / "run"),
+        mlp__checkpoint_seconds=7.0,
+        mlp__n_threads=1,
+        mlp__verbose=True,
+    )
+    again = search.set_params(n_jobs=2).fit(*table()).cv_results_["mean_test_score"]
+    assert trained == []
+    np.testing.assert_array_equal(again, first)
+    with pytest.raises(ValueError, match=r"'estimator' was .*EarlyStopping"):
+        search.set_params(estimator__mlp__callbacks=[EarlyStopping()]).fit(*table())
+    with pytest.raises(ValueError, match=r"'estimator' was .*with_mean"):
+        search.set_params(
+            estimator__mlp__callbacks=None, estimator__scale__with_mean=False
+        ).fit(*table())
+
+
+@pytest.mark.parametrize("settings", [{}, {"early_stopping": True, "n_members": 2}])
+def test_curves_of_earlier_runs_are_known(tmp_path, settings):
+    """The curves of a search that goes on are those of one that never stopped."""
+    path = tmp_path / "study.db"
+    search = search_on(path, n_iter=2, refit=False)
+    search.estimator.set_params(**settings)
+    first = search.fit(*table()).curves_
+    both = search.set_params(n_iter=4).fit(*table()).curves_
+    whole = search.set_params(study=None).fit(*table()).curves_
+    assert sorted(set(first["candidate"])) == [0, 1]
+    assert ("valid_loss" in whole) == bool(settings)
+    pd.testing.assert_frame_equal(both, whole, check_exact=True)
+    read = search.set_params(study=path).fit(*table()).curves_
+    pd.testing.assert_frame_equal(read, whole, check_exact=True)
+
+
 SCRIPT = """
-import signal, sys
-# Background processes of a shell are deaf to interrupts.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.path.insert(0, {tests!r})
+import sys
 from test_search_study import search_on, table
 search_on(sys.argv[1], n_iter=200).fit(*table())
 """
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_search_goes_on(tmp_path, trained, how):
+def test_stopped_search_goes_on(tmp_path, trained, nursery, how):
     """A search whose process ends at some moment has lost nothing that was finished."""
     path = tmp_path / "study.db"
-    command = [sys.executable, "-c", SCRIPT.format(tests=str(Path(__file__).parent))]
-    process = subprocess.Popen(
-        [*command, str(path)],
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    with nursery.begin(SCRIPT, str(path)) as process:
         finished = wait_for_trials(path, process)
         os.kill(process.pid, how)
-        assert process.wait(60) != 0
-    finally:
-        process.kill()
-        process.wait()
+        assert process.wait() != 0
     kept = stored_params(path)
     assert len(kept) >= finished
     search = search_on(path, n_iter=len(kept) + 2).fit(*table())
@@ -162,7 +198,7 @@ def in_order(search):
 def wait_for_trials(path, process):
     """Wait until some candidates are finished; return how many."""
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and not process.has_ended():
         time.sleep(0.05)
         n_finished = count_finished(path)
         if n_finished >= 3:

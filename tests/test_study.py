@@ -5,21 +5,23 @@ import json
 import math
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
+from nursery import Nursery, Program
 from scipy import stats
 from skopt.space import Categorical
+from sqlalchemy.exc import OperationalError
 
+from sknnopt import _study
 from sknnopt._samplers import SAMPLERS
 from sknnopt._study import Study
 from sknnopt.search import space
@@ -264,6 +266,50 @@ def test_threads_write_side_by_side(study: Study, tmp_path: Path) -> None:
         assert record.params == candidate(0.001 * (record.number + 1))
 
 
+def test_several_begin_a_study_at_once(tmp_path: Path) -> None:
+    """Whoever opens a study while another makes its tables waits for them."""
+    barrier = threading.Barrier(4)
+
+    def begin(number: int) -> None:
+        barrier.wait()
+        path = tmp_path / "search.db"
+        with Study.open(path, space=SPACE, settings=SETTINGS) as opened:
+            opened.add(number, candidate(), number, None)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(begin, range(4)))
+    assert [record.number for record in again(tmp_path)] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("n_refusals", [2, 10_000])
+def test_a_database_that_refuses(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n_refusals: int
+) -> None:
+    """It is asked again for a while; then the error says which study, and why."""
+    tried = []
+
+    class Refusing(optuna.storages.RDBStorage):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            tried.append(args)
+            if len(tried) <= n_refusals:
+                reason = Exception("table is locked")
+                raise OperationalError("CREATE TABLE", None, reason)
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", Refusing)
+    monkeypatch.setattr(_study, "_TRIES", 10)
+    monkeypatch.setattr(_study, "_BETWEEN_TRIES", 0.01)
+    if n_refusals == 2:
+        assert again(tmp_path) == []
+        assert len(tried) == 3
+        return
+    with pytest.raises(
+        ValueError, match=r"search\.db' cannot be opened: table is lock"
+    ):
+        again(tmp_path)
+    assert len(tried) == 10
+
+
 def test_opening_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Neither Optuna nor its database library reports anything."""
     again(tmp_path)
@@ -273,99 +319,65 @@ def test_opening_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) ->
 def test_without_optuna(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The error names the extra that brings what is missing."""
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ImportError, match=r"study on disk.*sknnopt\[tune\]"):
+    with pytest.raises(ImportError, match=r"study on disk.*sknnopt\[tune\]'"):
         again(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-#: A program that makes a writer for each line that it reads, which says where to begin.
+#: A program that writes trials from a number on, and says which are written.
 PROGRAM = """
-import os, sys
+import sys
 from sknnopt._study import Study
-path = sys.argv[1]
 space = {"x": list(range(10_000)), "y": [(1,), (2, 3)]}
-for line in sys.stdin:
-    if writer := os.fork():
-        os.waitpid(writer, 0)
-        print("ended", flush=True)
-        continue
-    print(os.getpid(), flush=True)
-    with Study.open(path, space=space, settings={"seed": 1}) as study:
-        done = {record.number for record in study.records()}
-        for number in range(int(line), 10_000):
-            record = {"number": number, "long": [number / 7] * 4000}
-            params = {"x": number, "y": (2, 3)}
-            study.add(number, params, number / 3, record, curve=[(1, number), (2, 0.5)])
-            print(number, flush=True)
+with Study.open(sys.argv[1], space=space, settings={"seed": 1}) as study:
+    for number in range(int(sys.argv[2]), 10_000):
+        record = {"number": number, "long": [number / 7] * 4000}
+        params = {"x": number, "y": (2, 3)}
+        study.add(number, params, number / 3, record, curve=[(1, number), (2, 0.5)])
+        print(number, flush=True)
 """
 
 
-@contextmanager
-def writers(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start the program; end it and what is left of its writers."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):  # it has ended by itself
-                os.killpg(process.pid, signal.SIGKILL)
+def write_until_killed(writer: Program, wait: float) -> list[int]:
+    """Kill a writer some seconds after its first trial; return what it wrote."""
+    with writer:
+        writer.wait_for_line()
+        time.sleep(wait)
+        os.kill(writer.pid, signal.SIGKILL)
+        assert writer.wait() == -signal.SIGKILL
+    return [int(line) for line in writer.out.splitlines()]
 
 
-def write_until_killed(
-    process: subprocess.Popen[str], start: int, wait: float
-) -> list[int]:
-    """Let a writer begin; kill it some seconds after its first trial."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(f"{start}\n")
-    process.stdin.flush()
-    writer = int(process.stdout.readline())
-    lines = [process.stdout.readline()]
-    time.sleep(wait)
-    os.kill(writer, signal.SIGKILL)
-    lines += iter(process.stdout.readline, "ended\n")
-    return [int(line) for line in lines]
-
-
-def test_killed_processes_leave_whole_trials(tmp_path: Path) -> None:
+def test_killed_processes_leave_whole_trials(tmp_path: Path, nursery: Nursery) -> None:
     """Killed at any moment, a writer leaves what it had finished, and nothing else."""
     path = tmp_path / "search.db"
     subject = {"x": list(range(10_000)), "y": [(1,), (2, 3)]}
     reported: list[int] = []
     start = 0
-    with writers(path) as process:
-        for wait in (0.0, 0.13, 0.31):
-            reported += write_until_killed(process, start, wait)
-            with Study.open(path, space=subject, settings={"seed": 1}) as study:
-                records = study.records()
-            assert {record.number for record in records} >= set(reported)
-            start = max(record.number for record in records) + 1
-            assert [record.number for record in records] == list(range(start))
-            assert start <= max(reported) + 2
-            for record in records:
-                n = record.number
-                assert record.params == {"x": n, "y": (2, 3)}
-                assert (record.score, record.state) == (n / 3, "complete")
-                assert record.record == {"number": n, "long": [n / 7] * 4000}
-                assert record.curve == ((1, n), (2, 0.5))
+    for wait in (0.0, 0.13, 0.31):
+        writer = nursery.begin(PROGRAM, str(path), str(start))
+        reported += write_until_killed(writer, wait)
+        with Study.open(path, space=subject, settings={"seed": 1}) as study:
+            records = study.records()
+        assert {record.number for record in records} >= set(reported)
+        start = max(record.number for record in records) + 1
+        assert [record.number for record in records] == list(range(start))
+        assert start <= max(reported) + 2
+        for record in records:
+            n = record.number
+            assert record.params == {"x": n, "y": (2, 3)}
+            assert (record.score, record.state) == (n / 3, "complete")
+            assert record.record == {"number": n, "long": [n / 7] * 4000}
+            assert record.curve == ((1, n), (2, 0.5))
 
 
-def test_killed_while_opening(tmp_path: Path) -> None:
+def test_killed_while_opening(tmp_path: Path, nursery: Nursery) -> None:
     """Killed while it makes the file, a study can be begun there all the same."""
     path = tmp_path / "search.db"
     subject = {"x": list(range(10_000)), "y": [(1,), (2, 3)]}
-    with writers(path) as process:
-        assert process.stdin is not None
-        process.stdin.write("9999\n")  # one trial at most
-        process.stdin.flush()
-        while not path.exists() and process.poll() is None:
+    # One trial at most.
+    with nursery.begin(PROGRAM, str(path), "9999") as writer:
+        while not path.exists() and not writer.has_ended():
             time.sleep(0.001)
     with Study.open(path, space=subject, settings={"seed": 1}) as study:
         assert len(study.records()) <= 1

@@ -10,6 +10,7 @@ import torch
 from estimators import plain_classifier, plain_regressor
 from joblib import Parallel, delayed, parallel_config
 from pruning import Course, brackets_of, expected_pruning
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -77,8 +78,24 @@ def test_grid_search(table, rounds, dtype):
     assert rounds == [24]
 
 
-@pytest.mark.parametrize("width", [2, 5])
-@pytest.mark.parametrize("n_jobs", [None, 3])
+def test_sparse_rows(table, rounds):
+    """Sparse rows train in one round, and score as they do alone."""
+    X, y = table
+    X = sparse.csr_matrix(np.where(X > 0, X, 0.0))
+    grid = {"learning_rate": [0.001, 0.1]}
+    search = GridSearchCV(plain_classifier(**SMALL), grid, cv=3, refit=False)
+    assert_same_search(search, X, y)
+    assert rounds == [6]
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "width"),
+    [
+        (None, 2),
+        (3, 5),
+        *(pytest.param(*c, marks=pytest.mark.long) for c in [(None, 5), (3, 2)]),
+    ],
+)
 def test_width_does_not_matter(table, rounds, width, n_jobs):
     """However few fits are held at a time, the scores are the same."""
     X, y = table

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from skopt import BayesSearchCV
 
 from sknnopt import OptimizedMLPClassifier, _batching
+from sknnopt._candidates import plain, score_name
 from sknnopt.search import (
     best_hyperparameters,
     best_models,
@@ -194,6 +196,22 @@ def test_foreign_and_impossible_candidates_are_not_masked() -> None:
     params = [{"hidden_layer_sizes": (4,), "n_units__9": 8}]
     search = finished(params, [1.0], estimator=OptimizedMLPClassifier())
     assert best_hyperparameters(search) == params
+
+
+def test_score_is_named_by_metric_or_scoring() -> None:
+    """A metric's name comes first, then that of the scoring, else it is a score."""
+    search = SimpleNamespace(scoring="neg_log_loss")
+    assert score_name(search, "roc_auc") == "roc_auc"
+    assert score_name(search, None) == score_name(search, "score") == "neg_log_loss"
+    assert score_name(SimpleNamespace(scoring=len), None) == "Score"
+
+
+def test_values_are_pythons_own() -> None:
+    """Numbers and arrays of numpy are plain at any depth, other objects themselves."""
+    odd = object()
+    given = {"a": [np.int64(1), (np.float32(0.5), odd)], "b": np.arange(2)}
+    assert plain(given) == {"a": [1, (0.5, odd)], "b": [0, 1]}
+    assert type(plain(given)["a"][0]) is int
 
 
 def test_two_that_differ_in_a_missing_layer_are_the_same() -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from searches import finished, learned
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import make_classification
@@ -22,17 +25,22 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sknnopt._candidates import read_trials
+from sknnopt._cli import tuning
 from sknnopt._cli.models import preparation
 from sknnopt._cli.results import TuneResult
-from sknnopt._cli.searching import GRID_ORDER, grid_names
+from sknnopt._cli.searching import GRID_ORDER, _importance, grid_names
 from sknnopt._cli.settings import TuneSettings, seconds
 from sknnopt._cli.tables import InputError, TrainingTable, training_table
-from sknnopt._cli.tuning import tune
-from sknnopt.search import PRESETS, grid
+from sknnopt._cli.tuning import _quiet, library_versions, tune
+from sknnopt.search import PRESETS, grid, parameter_importance
 
 SETTINGS = TuneSettings(n_iter=3, cv=3, test_size=0.25, seed=1, max_epochs=4)
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.usefixtures("quick_baselines"),
+]
 
 
 def numbers() -> TrainingTable:
@@ -291,11 +299,9 @@ def test_study_goes_on(tmp_path: Path) -> None:
     whole = tuned_table("classification")[0].search
     columns = ["candidate", *whole.parameters, "mean_test_score", "rank"]
     pd.testing.assert_frame_equal(resumed.trials[columns], whole.trials[columns])
-    assert resumed.curves["candidate"].unique().tolist() == [2]
-    assert "2 candidates of earlier runs have no curve" in resumed.curves_note
-    again = tune(numbers(), settings)[0].search
-    assert again.curves.empty
-    assert "earlier runs" in again.curves_note
+    for found in (resumed, tune(numbers(), settings)[0].search):
+        pd.testing.assert_frame_equal(found.curves, whole.curves)
+        assert found.curves_note == whole.curves_note
 
 
 @pytest.mark.parametrize(
@@ -360,6 +366,62 @@ def test_mixed_table_is_imputed_scaled_and_encoded() -> None:
     np.testing.assert_allclose(Z[:, :2], expected)
     colors = np.array(["blue", "green", "red"])
     np.testing.assert_array_equal(Z[:, 2:], table.X[["color"]].to_numpy() == colors)
+
+
+def test_text_alone_is_only_encoded() -> None:
+    """Where no column holds numbers there is no step for them."""
+    table = mixed()
+    words = replace(table, X=table.X[["color"]])
+    name, step = preparation(words)
+    assert name == "prepare"
+    assert [part for part, *_ in step.transformers] == ["text"]
+
+
+@pytest.mark.usefixtures("few_trees")
+def test_what_mattered_is_that_of_the_library() -> None:
+    """The report has the library's importances, and how much they explain."""
+    search = learned()
+    frame, note = _importance(search, read_trials(search))
+    expected = parameter_importance(search)
+    pd.testing.assert_frame_equal(frame, expected)
+    assert expected.attrs["r2"] > 0.5
+    assert f"explains {expected.attrs['r2']:.0%}." in note
+
+
+@pytest.mark.usefixtures("few_trees")
+def test_what_mattered_is_unknown_where_luck_decides() -> None:
+    """A model that explains nothing is not shown, and the note says so."""
+    rng = np.random.default_rng(0)
+    params = [{"luck": float(rng.uniform())} for _ in range(20)]
+    search = finished(params, rng.normal(size=20))
+    frame, note = _importance(search, read_trials(search))
+    assert frame is None
+    assert "cannot be told from 20 candidates" in note
+
+
+def test_library_that_is_not_there_has_no_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The report lists what is installed and nothing else."""
+    installed = library_versions()
+
+    def absent(name: str) -> str:
+        if name == "scikit-optimize":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(tuning, "version", absent)
+    assert library_versions() == {
+        name: number for name, number in installed.items() if name != "scikit-optimize"
+    }
+
+
+def test_other_warnings_stay_errors() -> None:
+    """What a program made an error is one in a search, too, and no interrupt."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        with pytest.raises(UserWarning, match="something else"), _quiet():
+            warnings.warn("something else", UserWarning, stacklevel=1)
 
 
 @pytest.mark.parametrize(

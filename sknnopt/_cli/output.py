@@ -10,6 +10,7 @@ from typing import Any
 from sknnopt._cli.report import report_html
 from sknnopt._cli.results import TuneResult
 from sknnopt._cli.tables import InputError, one_line
+from sknnopt._extras import install_command
 from sknnopt.persistence import save
 
 _FILES = {
@@ -30,10 +31,10 @@ def require_extras() -> None:
     """
     missing = [name for name in _EXTRAS if find_spec(name) is None]
     if missing:
-        extras = ",".join(_EXTRAS[name] for name in missing)
+        extras = [_EXTRAS[name] for name in missing]
         raise InputError(
             f"the tune command needs {' and '.join(missing)}: "
-            f"pip install sknnopt[{extras}]"
+            f"{install_command(*extras)}"
         )
 
 

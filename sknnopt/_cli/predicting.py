@@ -89,17 +89,21 @@ def text_columns(model: Any) -> set[str]:
 
 def _reads_text(step: Any) -> bool:
     return isinstance(step, OneHotEncoder) and any(
-        values.dtype.kind in "OU" for values in step.categories_
+        # An encoder that was given no column has not been fitted.
+        values.dtype.kind in "OU"
+        for values in getattr(step, "categories_", ())
     )
 
 
 def _named(columns: Any, names: np.ndarray) -> list[str]:
     """Return the names of columns that are given by name, number, slice or mask."""
-    if isinstance(columns, str):
-        return [columns]
-    if isinstance(columns, slice) or not all(isinstance(c, str) for c in columns):
-        return np.atleast_1d(names[columns]).tolist()
-    return list(columns)
+    if isinstance(columns, slice):
+        if isinstance(columns.start, str) or isinstance(columns.stop, str):
+            columns = pd.Index(names).slice_indexer(columns.start, columns.stop)
+        return names[columns].tolist()
+    given = np.atleast_1d(columns)
+    is_named = given.dtype.kind in "OU" or not len(given)
+    return given.tolist() if is_named else names[given].tolist()
 
 
 def _load(path: str | Path) -> Any:

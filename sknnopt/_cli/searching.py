@@ -185,7 +185,7 @@ def _curves(search: Any, trials: Trials, best: int) -> tuple[pd.DataFrame, str]:
     if known is None:
         return none, "A search over a grid keeps no curves of its candidates."
     if known.empty:
-        return none, "All candidates are of earlier runs, whose curves were not kept."
+        return none, "No candidate has a curve: all of their fits failed."
     curves = learning_curves(search, trials, None)
     numbers = curves["candidate"].unique()
     shown = _some(numbers, best)
@@ -195,7 +195,7 @@ def _curves(search: Any, trials: Trials, best: int) -> tuple[pd.DataFrame, str]:
     n_missing = len(trials.numbers) - len(numbers)
     if n_missing:
         also = "" if best in numbers else ", the best among them"
-        notes.append(f"{n_missing} candidates of earlier runs have no curve{also}.")
+        notes.append(f"{n_missing} candidates whose fits failed have none{also}.")
     return curves[curves["candidate"].isin(shown)], " ".join(notes)
 
 
