@@ -140,6 +140,7 @@ def measure_pairs(
     inspect: Callable[[Any], float | None] | None = None,
     *,
     warm_up: bool = True,
+    n_rounds: int = 1,
 ) -> dict[str, dict[str, list[float]]]:
     """Do both works in turn: ours, peer, peer, ours, ...
 
@@ -155,6 +156,9 @@ def measure_pairs(
     warm_up : bool, default=True
         Whether both are done once before, unmeasured, so that pools are alive, code
         is loaded and caches are warm.
+    n_rounds : int, default=1
+        How often each pair does both works, in turn, its time being the sum: where a
+        work is short, what else a machine does falls on one side of a pair alone.
 
     Returns
     -------
@@ -170,13 +174,25 @@ def measure_pairs(
         for work in works.values():
             work(n_pairs)
     for seed in range(n_pairs):
-        for side in SIDES if seed % 2 == 0 else SIDES[::-1]:
-            result, wall, cpu = clocked(lambda w=works[side], s=seed: w(s))
+        for side, (result, wall, cpu) in _pair(works, seed, n_rounds).items():
             found[side]["wall"].append(wall)
             found[side]["cpu"].append(cpu)
             if inspect is not None and (value := inspect(result)) is not None:
                 found[side].setdefault("loss", []).append(value)
     return found
+
+
+def _pair(
+    works: dict[str, Callable[[int], Any]], seed: int, n_rounds: int
+) -> dict[str, tuple[Any, float, float]]:
+    """Do both works in turn; return a result, and the sums of wall and CPU time."""
+    done: dict[str, tuple[Any, float, float]] = dict.fromkeys(SIDES, (None, 0.0, 0.0))
+    for turn in range(seed, seed + n_rounds):
+        for side in SIDES if turn % 2 == 0 else SIDES[::-1]:
+            _, wall, cpu = done[side]
+            result, more_wall, more_cpu = clocked(lambda w=works[side]: w(seed))
+            done[side] = (result, wall + more_wall, cpu + more_cpu)
+    return done
 
 
 def ratios(

@@ -16,6 +16,7 @@ from sknnopt._gradient_findings import (
     initialization_variance,
     saturation,
     shorter_steps,
+    vanishing_gradients,
 )
 from sknnopt._table_findings import imbalanced_classes, unscaled_inputs
 
@@ -27,11 +28,12 @@ SHORT_STEP = 1e-3
 ROUGH = 0.05
 #: Share of the constant response's loss that an epoch of the last quarter still gained,
 #: in runs of few epochs and in longer ones, of which much is not to be expected.
-STILL_FALLING, STILL_FALLING_FAST = 0.004, 0.01
+STILL_FALLING, STILL_FALLING_FAST = 0.002, 0.02
 #: Epochs that are few.
-_SHORT = 10
-#: Share of the constant response's loss that a network should have taken off.
-LEARNED = 0.1
+_SHORT = 12
+#: Share of the constant response's loss that a network should have taken off; less than
+#: the second is nothing; more than the third leaves nothing to steps of any length.
+LEARNED, _NOTHING, _ALL = 0.1, 0.025, 0.95
 #: Share of the networks that trained to the last epoch.
 MOST = 0.5
 #: Fewer epochs tell nothing of a course.
@@ -107,25 +109,41 @@ def learning_rate_too_low(run: Run) -> Finding | None:
     """Look for steps so short that the loss falls steadily, and hardly."""
     if run.n_epochs < FEW_EPOCHS or run.n_diverged:
         return None
-    is_smooth = np.mean(np.diff(run.column("train_loss")) < 0) > 0.7
-    if not (run.early_step < SHORT_STEP and is_smooth and run.gain_at_end > 0):
+    if not (_creeps(run) or _stands_still(run)):
         return None
     if any(cause(run) for cause in (*_BLOCKS, initialization_variance)):
         return None
     return Finding(
         "learning_rate_too_low",
-        "severe" if run.progress < LEARNED else "mild",
+        "severe" if _creeps(run) and run.progress < LEARNED else "mild",
         {
             "update by weights": run.early_step,
             "share of the loss taken off": run.progress,
             "learning rate": _rate(run),
         },
         "Each step moves the weights by next to nothing: the training loss falls "
-        "evenly, and would do so for many more epochs.",
+        "evenly, and would do so for many more epochs."
+        if _creeps(run)
+        else "The training loss has not left the level of a constant response, though "
+        "nothing else is in its way: steps of this length do not get off it.",
         rounded({"learning_rate": _rate(run) * 10}),
         (),
         run.span,
     )
+
+
+def _creeps(run: Run) -> bool:
+    """Tell whether the loss falls evenly, in very short steps, and has far to go."""
+    is_smooth = np.mean(np.diff(run.column("train_loss")) < 0) > 0.7
+    is_short = run.early_step < SHORT_STEP and run.progress < _ALL
+    return bool(is_short and is_smooth and run.gain_at_end > 0)
+
+
+def _stands_still(run: Run) -> bool:
+    """Tell whether a network that could learn has taken nothing off the loss."""
+    if not run.progress < _NOTHING or run.alike_layers or is_held_back(run):
+        return False
+    return not any(cause(run) for cause in _STANDSTILLS)
 
 
 def stopped_too_early(run: Run) -> Finding | None:
@@ -140,7 +158,7 @@ def stopped_too_early(run: Run) -> Finding | None:
     if is_held_back(run) or any(cause(run) for cause in _HINDRANCES):
         return None
     gain = run.gain_at_end / run.quarter
-    if not gain > (STILL_FALLING if run.n_epochs < _SHORT else STILL_FALLING_FAST):
+    if not gain > (STILL_FALLING if run.n_epochs <= _SHORT else STILL_FALLING_FAST):
         return None
     remedy: dict[str, object] = {"max_epochs": max(5 * run.n_epochs, int(limit or 0))}
     cause = f"The loss was still falling after {run.n_epochs} epochs, "
@@ -181,17 +199,35 @@ def is_held_back(run: Run) -> bool:
     """
     facts = run.facts
     return (
-        min(run.architecture.hidden, default=NARROW) < NARROW
+        is_narrow(run)
         or max(facts.get("dropout", ()), default=0.0) >= STRONG_DROPOUT
         or facts.get("penalty", 0.0) >= STRONG_PENALTY
         or facts.get("weight_decay", 0.0) >= STRONG_DECAY
     )
 
 
+#: What keeps a loss where it is, whatever the length of the steps, or by their length.
+_STANDSTILLS = (unscaled_inputs, vanishing_gradients, learning_rate_too_high)
 #: What longer steps do not cure.
 _BLOCKS = (exploding_gradients, dead_units, saturation)
 #: What more epochs do not cure.
 _HINDRANCES = (*_BLOCKS, unscaled_inputs, imbalanced_classes)
+
+
+def is_narrow(run: Run) -> bool:
+    """Tell whether a layer has hardly any units.
+
+    Parameters
+    ----------
+    run : Run
+        Whose layers.
+
+    Returns
+    -------
+    bool
+        Whether there are fewer than ``NARROW`` in one.
+    """
+    return min(run.architecture.hidden, default=NARROW) < NARROW
 
 
 def _rate(run: Run) -> float:

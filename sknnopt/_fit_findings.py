@@ -12,6 +12,7 @@ from sknnopt._course_findings import (
     FEW_EPOCHS,
     LEARNED,
     is_held_back,
+    is_narrow,
     learning_rate_too_high,
     learning_rate_too_low,
     stopped_too_early,
@@ -26,12 +27,14 @@ from sknnopt._gradient_findings import (
 )
 from sknnopt._table_findings import unscaled_inputs
 
-#: Share of the constant response's loss that most tables let networks take off.
-FITTED = 0.8
-#: By that loss, a distance from training to validation loss that is hardly one.
-NO_GAP = 0.15
-#: Times the lowest validation loss.
+#: Share of the constant response's loss that leaves next to nothing.
+FITTED = 0.97
+#: By that loss, a distance from training to validation loss that is not much.
+NO_GAP = 0.25
+#: Times the lowest validation loss, and shares of the constant response's loss by which
+#: it has risen: noticeably, and badly.
 OVERFITTED = 1.15
+_RISE, _STEEP = 0.03, 0.5
 #: Rows that a validation loss needs to choose an epoch by.
 FEW_VALID = 25
 #: Networks of an ensemble, as many as the estimators have by default.
@@ -46,10 +49,12 @@ def underfitting(run: Run) -> Finding | None:
         return None
     if run.alike_layers or any(cause(run) for cause in _STANDSTILLS):
         return None
-    progress = run.progress
+    # Narrow layers die easily: that is what being narrow leads to.
+    if not is_narrow(run) and dead_units(run):
+        return None
     # A network that is held back fits its own rows no better than others.
-    is_stuck = is_held_back(run) and progress < FITTED and _gap(run) < NO_GAP
-    if not (progress < LEARNED or is_stuck):
+    progress = run.progress
+    if not (is_held_back(run) and progress < FITTED and _gap(run) < NO_GAP):
         return None
     units = max(64, 2 * max(run.architecture.hidden, default=32))
     remedy = {
@@ -68,9 +73,9 @@ def underfitting(run: Run) -> Finding | None:
             "share of the loss taken off": progress,
             "training loss": float(np.nanmin(run.column("train_loss"))),
         },
-        "The loss has settled high on the very rows that the network trains on: it is "
-        "too small, or held back by penalties or dropout. Or the columns say little of "
-        "the target.",
+        "The loss has settled on the very rows that the network trains on, which is too "
+        "small for them, or held back by penalties or dropout. Or the columns say no "
+        "more of the target.",
         remedy,
         (),
         run.span,
@@ -87,11 +92,13 @@ def overfitting(run: Run) -> Finding | None:
     best = int(valid.argmin())
     end = float(np.median(valid[-3:]))
     train = run.column("train_loss")
-    if not (end > OVERFITTED * valid[best] and train[-1] < train[best]):
+    rise = (end - valid[best]) / run.constant_loss
+    has_risen = end > OVERFITTED * valid[best] and rise > _RISE
+    if not (has_risen and train[-1] < train[best]):
         return None
     return Finding(
         "overfitting",
-        "severe" if end > 1.5 * valid[best] else "mild",
+        "severe" if rise > _STEEP else "mild",
         {"lowest validation loss": float(valid[best]), "at the end": end},
         "The validation loss rises while the training loss falls: the network learns "
         "the rows by heart.",
@@ -177,6 +184,5 @@ _STANDSTILLS = (
     unscaled_inputs,
     vanishing_gradients,
     exploding_gradients,
-    dead_units,
     saturation,
 )

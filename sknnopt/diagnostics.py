@@ -142,8 +142,8 @@ FINDINGS: dict[str, FindingOption] = {
     ),
     "underfitting": FindingOption(
         make=fit.underfitting,
-        summary="The training loss has settled high, near that of a constant response "
-        "or where something holds the network back.",
+        summary="The training loss has settled high, and something holds the network "
+        "back.",
         reference=_DEEP_LEARNING + "section 5.2",
     ),
     "overfitting": FindingOption(

@@ -51,6 +51,23 @@ def test_pairs_alternate_and_share_their_seeds(warm_up):
         }
 
 
+def test_rounds_of_a_pair_alternate_and_add_up(monkeypatch):
+    """A pair of several rounds turns the order in each, and sums the times."""
+    done = []
+    monkeypatch.setattr(_timing, "clocked", lambda work: (work(), 1.0, 0.5))
+    pairs = measure_pairs(
+        lambda seed: done.append(("ours", seed)),
+        lambda seed: done.append(("peer", seed)),
+        2,
+        warm_up=False,
+        n_rounds=2,
+    )
+    first, second = ([("ours", seed), ("peer", seed)] for seed in range(2))
+    assert done == [*first, *first[::-1], *second[::-1], *second]
+    for side in _timing.SIDES:
+        assert pairs[side] == {"wall": [2.0, 2.0], "cpu": [1.0, 1.0]}
+
+
 def test_pairs_keep_what_inspection_finds():
     """A number of each result is kept, and none for a work that has no result."""
     pairs = measure_pairs(

@@ -290,6 +290,31 @@ def test_a_run_of_one_epoch_has_no_course():
     assert short.gain_at_end == 0.0
 
 
+def test_narrow_layers_underfit_dead_or_alive():
+    """Dead units explain a high loss, but in layers that are very narrow."""
+    stuck = {"train_loss": 0.5, "valid_loss": 0.5, "dead_share": 0.9}
+    narrow = healthy(**stuck, shape=replace(SHAPE, hidden=(3,) * 3))
+    assert examine(narrow).names == ["dead_units", "underfitting"]
+    assert examine(healthy(**stuck, penalty=0.01)).names == ["dead_units"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["learning_rate_too_low"]),
+        ({"train_loss": 0.67}, []),
+        ({"dead_share": 0.9}, ["dead_units"]),
+        ({"penalty": 0.01}, ["underfitting"]),
+        (CASES["vanishing_gradients"][0], ["vanishing_gradients"]),
+        (CASES["unscaled_inputs"][0], ["unscaled_inputs"]),
+    ],
+)
+def test_a_loss_that_stands_still(changes, expected):
+    """The rate is to blame for a loss that nothing was taken off, and nothing else."""
+    flat = {"train_loss": 0.68, "valid_loss": 0.7}
+    assert examine(healthy(**{**flat, **changes})).names == expected
+
+
 def test_gradients_that_are_no_numbers_have_exploded():
     """A gradient that is not finite was beyond all bounds before."""
     norms = np.where(np.arange(EPOCHS) < EPOCHS - 1, 0.6, np.nan)

@@ -30,25 +30,28 @@ def _rate(case: Case) -> float:
 
 
 def learning_rate_too_high(case: Case) -> Verdict:
-    return _other_rate(case, (0.1, 0.01, 0.001))
+    return _other_rate(case, (0.1, 0.01, 0.001))[1]
 
 
 def learning_rate_too_low(case: Case) -> Verdict:
-    is_low, numbers = _other_rate(case, (10.0, 100.0))
-    # Where some more epochs are enough, it was too few of them; and longer steps also
-    # get over weights that were badly drawn, and inputs of unlike scales.
-    others = (_is_cut_short, _is_badly_drawn, _is_badly_scaled)
-    is_other = any(other(case) for other in others)
-    # Units that long steps have put to death wake up in longer ones, at times.
-    is_low = is_low and not is_other and not learning_rate_too_high(case)[0]
+    other, (_, numbers) = _other_rate(case, (10.0, 100.0))
+    if other is None:
+        return NO
+    # Longer steps also get over weights that were badly drawn, and inputs of unlike
+    # scales. Units that long steps have put to death wake up in longer ones, at times.
+    is_low = (
+        _is_out_of_reach(case, other)
+        and not _is_badly_drawn(case)
+        and not _is_badly_scaled(case)
+        and not learning_rate_too_high(case)[0]
+    )
     return is_low, numbers
 
 
-def _is_cut_short(case: Case) -> bool:
-    """Tell whether a run of few epochs would have got there with the usual number."""
-    if case.run.n_epochs >= _LONG:
-        return False
-    return case.is_explained(case.refit(max_epochs=_LONG, n_iter_no_change=None))
+def _is_out_of_reach(case: Case, other: Outcome) -> bool:
+    """Tell whether more epochs would not get as far on the training rows either."""
+    longer = _longer(case)
+    return longer is not None and is_worse(longer.train, other.train, case.least)
 
 
 def _is_badly_drawn(case: Case) -> bool:
@@ -61,14 +64,17 @@ def _is_badly_scaled(case: Case) -> bool:
     return case.is_explained(case.refit(scale_inputs=True))
 
 
-def _other_rate(case: Case, factors: tuple[float, ...]) -> Verdict:
-    if not (case.is_harmed and case.trains_worse):
-        return NO
-    for factor in factors:
-        other = case.refit(learning_rate=_rate(case) * factor)
-        if case.is_explained(other) and case.is_explained(other, "train"):
-            return True, {"factor": factor, "closed": case.closed(other)}
-    return NO
+def _other_rate(
+    case: Case, factors: tuple[float, ...]
+) -> tuple[Outcome | None, Verdict]:
+    """Return what the first rate came to that explains what is wrong, if one does."""
+    if case.is_harmed and case.trains_worse:
+        for factor in factors:
+            other = case.refit(learning_rate=_rate(case) * factor)
+            if case.is_explained(other) and case.is_explained(other, "train"):
+                numbers = {"factor": factor, "closed": case.closed(other)}
+                return other, (True, numbers)
+    return None, NO
 
 
 def divergence(case: Case) -> Verdict:
@@ -115,8 +121,12 @@ def stopped_too_early(case: Case) -> Verdict:
     other = _longer(case)
     is_short = case.is_explained(other)
     numbers = {"gain": gain, "closed": case.closed(other)}
-    # What a higher rate, or inputs of one scale, cure in as many epochs has had enough.
-    is_other = learning_rate_too_low(case)[0] or _is_badly_scaled(case)
+    # What another rate, or inputs of one scale, cure in as many epochs has had enough.
+    is_other = (
+        learning_rate_too_low(case)[0]
+        or learning_rate_too_high(case)[0]
+        or _is_badly_scaled(case)
+    )
     return is_short and not is_other, numbers
 
 

@@ -85,8 +85,9 @@ LABELS: dict[str, Label] = {
     "learning_rate_too_low": Label(
         _course_criteria.learning_rate_too_low,
         "Harm, and a training loss above the twins'; 10 or 100 times the rate "
-        f"{_EXPLAINS}, on training and test rows; 40 epochs instead of fewer, the "
-        "automatic initializer, scaled inputs and a lower rate do not.",
+        f"{_EXPLAINS}, on training and test rows, and leaves a lower training loss "
+        "than three times the epochs, and 40 at least; the automatic initializer, "
+        "scaled inputs and a lower rate do not explain it.",
     ),
     "divergence": Label(
         _course_criteria.divergence,
@@ -110,7 +111,7 @@ LABELS: dict[str, Label] = {
         _course_criteria.stopped_too_early,
         "The last quarter of epochs still gained 1 % of the constant response's "
         f"training loss; harm; three times the epochs, and 40 at least, {_EXPLAINS}; "
-        "the rate is not too low, and scaled inputs do not.",
+        "the rate is neither too low nor too high, and scaled inputs do not.",
     ),
     "noisy_validation": Label(
         _course_criteria.noisy_validation,

@@ -21,8 +21,8 @@ from benchmarks.diagnosis._training import Spec
 PARTS = {"development": DEVELOPMENT, "final": FINAL}
 HEALTHY = "healthy"
 #: Runs of each fault, and healthy ones, in a part. Not all keep their label.
-N_FAULTY = 44
-N_HEALTHY = {"development": 240, "final": 420}
+N_FAULTY = {"development": 60, "final": 44}
+N_HEALTHY = {"development": 360, "final": 420}
 #: A sensible network, and the twin of every run whose fault says nothing else.
 BASE: dict[str, Any] = {
     "n_members": 1,
@@ -44,7 +44,7 @@ BASE: dict[str, Any] = {
 Params = dict[str, Any]
 #: Added to the numbers of a part's runs to get splits and seeds: runs of the final part
 #: that were looked at while this was written are not made again.
-_FIRST = {"development": 0, "final": 1000}
+_FIRST = {"development": 0, "final": 2000}
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Fault:
         What is done to the rows of both.
     task : str or None, default=None
         Task of the tables; None: both.
-    count : int, default=N_FAULTY
-        Runs in each part.
+    count : int or None, default=None
+        Runs in each part; None: ``N_FAULTY``.
     """
 
     development: Sequence[Params]
@@ -73,11 +73,15 @@ class Fault:
     twin: Params = field(default_factory=dict)
     sample: Params = field(default_factory=dict)
     task: str | None = None
-    count: int = N_FAULTY
+    count: int | None = None
 
     def strengths(self, part: str) -> Sequence[Params]:
         """Return the strengths of a part."""
         return self.development if part == "development" else self.final
+
+    def n_runs(self, part: str) -> int:
+        """Return how many runs there are in a part."""
+        return N_FAULTY[part] if self.count is None else self.count
 
 
 #: Names of a fault's parameters that belong to the rows.
@@ -144,9 +148,11 @@ FAULTS: dict[str, Fault] = {
     ),
     "learning_rate_too_high": Fault(
         [
+            {"learning_rate": 0.3},
             {"learning_rate": 0.5},
             {"learning_rate": 1.0},
             {"learning_rate": 1.0, "optimizer": "sgd"},
+            {"learning_rate": 2.0, "optimizer": "sgd"},
         ],
         [
             {"learning_rate": 0.7},
@@ -158,7 +164,9 @@ FAULTS: dict[str, Fault] = {
         [
             {"learning_rate": 1e-5},
             {"learning_rate": 5e-5},
+            {"learning_rate": 1.5e-4},
             {"learning_rate": 1e-4, "optimizer": "sgd"},
+            {"learning_rate": 4e-4, "optimizer": "sgd"},
         ],
         [
             {"learning_rate": 2e-5},
@@ -187,9 +195,14 @@ FAULTS: dict[str, Fault] = {
     "underfitting": Fault(
         [
             {"n_units": 1, "n_layers": 1},
+            {"n_units": 2, "n_layers": 1},
+            {"n_units": 1, "n_layers": 3},
             {"dropout": 0.9},
+            {"dropout": 0.8},
             {"weight_decay": 1.0, "optimizer": "adamw"},
+            {"weight_decay": 3.0, "optimizer": "adamw"},
             {"l2": 0.1},
+            {"l1": 0.02},
         ],
         [
             {"n_units": 1, "n_layers": 2},
@@ -197,13 +210,15 @@ FAULTS: dict[str, Fault] = {
             {"weight_decay": 2.0, "optimizer": "adamw"},
             {"l1": 0.05},
         ],
-        count=48,
+        count=108,
     ),
     "stopped_too_early": Fault(
         [
             {"max_epochs": 2},
             {"max_epochs": 4},
+            {"max_epochs": 7},
             {"n_iter_no_change": 1, "tol": 0.1},
+            {"n_iter_no_change": 2, "tol": 0.05},
         ],
         [
             {"max_epochs": 3},
@@ -311,7 +326,7 @@ def designs(part: str, fault: str, count: int | None = None) -> list[Design]:
     if fault == HEALTHY:
         count = N_HEALTHY[part] if count is None else count
         return [_healthy(part, number) for number in range(count)]
-    count = FAULTS[fault].count if count is None else count
+    count = FAULTS[fault].n_runs(part) if count is None else count
     return [_faulty(part, fault, number) for number in range(count)]
 
 
@@ -393,11 +408,12 @@ def _sensible(rng: np.random.Generator) -> Params:
 
 
 def _without_stopping(rng: np.random.Generator) -> Params:
-    """Few epochs of a small network with decay, which do not need to stop early."""
+    """Some epochs of a small network with decay, which do not need to stop early."""
     return {
         "early_stopping": False,
         "n_units": int(rng.choice([8, 16])),
-        "max_epochs": int(rng.choice([15, 25])),
+        # Runs of 15 and 25 epochs were often too short for networks as small as these.
+        "max_epochs": int(rng.choice([40, 60])),
         "dropout": 0.1,
         "optimizer": "adamw",
         "learning_rate": 0.005,

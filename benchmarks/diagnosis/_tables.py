@@ -50,21 +50,44 @@ def _made(name: str, **settings: Any) -> Callable[[], tuple[Any, Any]]:
     return make
 
 
+def _classes(n_features: int, n_informative: int, **settings: Any) -> Table:
+    make = _made(
+        "classification",
+        n_features=n_features,
+        n_informative=n_informative,
+        **settings,
+    )
+    return Table(make)
+
+
+def _checkerboard() -> tuple[np.ndarray, np.ndarray]:
+    """Two of five columns say by the sign of their product which class a row has."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(_N_MADE, 5))
+    return X, X[:, 0] * X[:, 1] + rng.normal(scale=0.1, size=_N_MADE) > 0
+
+
+def _rolled() -> tuple[np.ndarray, np.ndarray]:
+    """Stretches of a rolled sheet are four classes."""
+    X, place = datasets.make_swiss_roll(_N_MADE, noise=0.5, random_state=0)
+    return X, np.searchsorted(np.quantile(place, (0.25, 0.5, 0.75)), place)
+
+
 DEVELOPMENT: dict[str, Table] = {
     "breast_cancer": Table(_bundled("breast_cancer")),
     "moons": Table(_made("moons", noise=0.25)),
-    "classes": Table(
-        _made(
-            "classification",
-            n_features=16,
-            n_informative=8,
-            n_classes=3,
-            flip_y=0.05,
-            class_sep=1.2,
-        )
-    ),
+    "classes": _classes(16, 8, n_classes=3, flip_y=0.05, class_sep=1.2),
+    "many_classes": _classes(40, 15, n_classes=8, flip_y=0.02, class_sep=1.5),
+    "noisy_classes": _classes(10, 3, flip_y=0.3, class_sep=0.8),
+    "blobs": Table(_made("blobs", n_features=4, centers=6, cluster_std=3.0)),
+    "checkerboard": Table(_checkerboard),
+    "rolled": Table(_rolled),
     "diabetes": Table(_bundled("diabetes"), REGRESSION),
     "friedman1": Table(_made("friedman1", noise=1.0), REGRESSION),
+    "s_curve": Table(_made("s_curve", noise=0.1), REGRESSION),
+    "linear": Table(
+        _made("regression", n_features=20, n_informative=8, noise=60.0), REGRESSION
+    ),
 }
 FINAL: dict[str, Table] = {
     "pima": Table(lambda: load_pima(return_X_y=True)),
