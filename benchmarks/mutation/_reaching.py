@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -69,10 +69,11 @@ ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "MPLBACKEND": "Agg",
     "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
 }
 PYTEST = (
-    *(sys.executable, "-m", "pytest", "-q", "-p", "benchmarks._durations"),
-    *("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist"),
+    *(sys.executable, "-m", "pytest", "-q"),
+    *("-p", "benchmarks._durations", "-p", "no:cacheprovider"),
 )
 
 
@@ -141,11 +142,12 @@ class ReachMap:
                 "[run]\nsource = sknnopt\nbranch = false\nrelative_files = true"
             )
             settings.flush()
-            options = ("--cov=sknnopt", "--cov-context=test", "--cov-append")
+            options = ("-p", "pytest_cov", "--cov=sknnopt", "--cov-context=test")
             subprocess.run(
                 [
                     *PYTEST,
-                    *(*options, "--cov-report=", f"--cov-config={settings.name}"),
+                    *(*options, "--cov-append", "--cov-report="),
+                    f"--cov-config={settings.name}",
                     *names,
                 ],
                 cwd=self._root,
@@ -182,9 +184,12 @@ class ReachMap:
     def _contexts(self, module: str) -> dict[int, list[str]]:
         data = CoverageData(str(self._coverage))
         data.read()
-        tail = f"sknnopt/{module}.py"
-        paths = [path for path in data.measured_files() if path.endswith(tail)]
-        return data.contexts_by_lineno(paths[0]) if paths else {}
+        found: dict[int, list[str]] = defaultdict(list)
+        for path in data.measured_files():
+            if path.endswith(f"sknnopt/{module}.py"):
+                for line, names in data.contexts_by_lineno(path).items():
+                    found[line] += names
+        return found
 
 
 def _stored(path: Path) -> dict[str, str]:
