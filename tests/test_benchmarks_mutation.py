@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 
 import pytest
 
@@ -18,7 +19,7 @@ from benchmarks.mutation._mutants import (
     reaching_lines,
 )
 from benchmarks.mutation._reaching import BUDGET, ReachMap, choose
-from benchmarks.mutation._trying import IMPORT, run_tests, try_source
+from benchmarks.mutation._trying import IMPORT, try_source
 
 TOY = '''\
 """Text: 1 + 1."""
@@ -179,7 +180,8 @@ def test_a_faulty_and_an_equivalent_mutant(toy):
     tests = ["tests/test_toy.py::test_below", "tests/test_toy.py::test_above"]
     wrong = _mutant("AddNot", "if value < low:").apply(TOY)
     equal = _mutant("ReplaceComparisonOperator_Lt_LtE", "if value < low:").apply(TOY)
-    found = [try_source(toy, "toy", source, tests, 60.0) for source in (wrong, equal)]
+    limits = dict.fromkeys(tests, 60.0)
+    found = [try_source(toy, "toy", source, limits) for source in (wrong, equal)]
     assert [(each["outcome"], each["killer"]) for each in found] == [
         ("killed", tests[0]),
         ("survived", None),
@@ -189,15 +191,19 @@ def test_a_faulty_and_an_equivalent_mutant(toy):
 
 def test_what_is_no_module_is_killed_by_its_import(toy):
     """A mutant that cannot be imported is killed, though no test has begun."""
-    tests = ["tests/test_toy.py::test_below"]
-    found = try_source(toy, "toy", "raise ValueError", tests, 60.0)
+    limits = {"tests/test_toy.py::test_below": 60.0}
+    found = try_source(toy, "toy", "raise ValueError", limits)
     assert (found["outcome"], found["killer"]) == ("killed", IMPORT)
 
 
 def test_what_never_ends_is_killed_by_time(toy):
-    """Tests that take longer than the limit are ended, and counted apart."""
-    found = run_tests(toy, ["tests/test_toy.py"], limit=0.01)
-    assert (found["outcome"], found["killer"]) == ("timeout", None)
+    """A test that takes longer than its limit is ended, and counted apart."""
+    name = "tests/test_toy.py::test_below"
+    endless = TOY.replace(
+        "        return low\n", "        while True:\n            pass\n"
+    )
+    found = try_source(toy, "toy", endless, {name: 0.2})
+    assert (found["outcome"], found["killer"]) == ("timeout", name)
 
 
 def test_map_of_reached_lines(toy, tmp_path):
@@ -245,22 +251,22 @@ def test_report_counts(monkeypatch):
 def test_results_are_kept(toy, tmp_path, monkeypatch):
     """A mutant is tried once, and again when its module or the killer has changed."""
     reach = ReachMap(tmp_path, toy, ["tests/test_toy.py"])
-    monkeypatch.setattr(
-        reach, "seconds", lambda: {"tests/test_toy.py::test_below": 0.1}
-    )
-    monkeypatch.setattr(reach, "reaching", lambda module, lines: reach.seconds())
+    name = "tests/test_toy.py::test_below"
+    monkeypatch.setattr(reach, "seconds", lambda: {name: 0.1})
+    monkeypatch.setattr(reach, "reaching", lambda module, lines: {name})
     tried = []
 
-    def try_source(copy, module, source, tests, limit):
-        tried.append(tests)
-        return {"outcome": "killed", "killer": tests[0], "seconds": 0.1}
+    def try_source(copy, module, source, limits):
+        tried.append(list(limits))
+        return {"outcome": "killed", "killer": name, "seconds": 0.1}
 
     monkeypatch.setattr(_run, "try_source", try_source)
+    monkeypatch.setattr(_run, "copied", nullcontext)
     mutant = _mutant("AddNot", "if value < low:")
     for text in (TESTS, TESTS, TESTS + "\n"):
         (toy / "tests" / "test_toy.py").write_text(text, "utf-8")
         trial = _run.Trial(toy, tmp_path, reach, {"toy": TOY})
-        trial.add(mutant, toy)
+        trial.run([mutant])
         (row,) = trial.result([mutant])["rows"]
         assert row["change"] == "if not value < low:"
-    assert tried == [["tests/test_toy.py::test_below"]] * 2
+    assert tried == [[name]] * 2

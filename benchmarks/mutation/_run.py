@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from benchmarks._machine import ROOT
@@ -25,9 +27,9 @@ from benchmarks.mutation._trying import copied, run_tests, try_source
 
 N_MUTANTS = 300
 SEED = 0
-#: Seconds for the start of a process on a busy machine, and times as long as the tests
-#: take otherwise: what takes longer is taken for an endless loop.
-_START, _PATIENCE = 60.0, 2.0
+#: Seconds that any test may take, and times as long as it takes otherwise: what takes
+#: longer is taken for an endless loop.
+_PATIENCE, _FACTOR = 20.0, 5.0
 _TOOLS = ("cosmic-ray", "coverage", "pytest")
 
 
@@ -42,17 +44,15 @@ def run(out: Path, settings: Settings) -> None:
         Directory of the results. A mutant that has been tried is tried again if its
         module has changed, or the tests: of one that was killed, the killer's file.
     settings : Settings
-        ``quick`` tries one mutant.
+        ``quick`` tries one mutant; ``jobs`` is the number of processes.
     """
     directory = out / "mutation"
     directory.mkdir(parents=True, exist_ok=True)
     trial = Trial(ROOT, out, ReachMap(directory, ROOT, _files(settings)))
     trial.reach.make()
     drawn = draw(trial.sources, 1 if settings.quick else N_MUTANTS, SEED)
-    with copied(ROOT) as copy:
-        for mutant in drawn:
-            trial.add(mutant, copy)
-        control = _control(trial, drawn, copy)
+    trial.run(drawn, settings.jobs)
+    control = trial.control(drawn)
     text = report(trial.result(drawn), control)
     (out / "mutation.md").write_text(text, encoding="utf-8")
     print(text)
@@ -89,54 +89,70 @@ class Trial:
         found = {**versions(), **{n: metadata.version(n) for n in _TOOLS}}
         self._store = Store(out / "mutation.json", found)
         self._known = {row["key"]: row for row in self._store.result()["rows"]}
-        self._seconds: dict[str, float] = {}
+        self._seconds = reach.seconds()
 
-    def add(self, mutant: Mutant, copy: Path) -> None:
-        """Try a mutant on a copy, unless what is stored of it still holds.
+    def run(self, drawn: Sequence[Mutant], n_jobs: int = 1) -> None:
+        """Try mutants, unless what is stored of them still holds.
 
         Parameters
         ----------
-        mutant : Mutant
+        drawn : sequence of Mutant
             Which.
-        copy : Path
-            The copy's root.
+        n_jobs : int, default=1
+            Processes at a time.
         """
+        new = [mutant for mutant in drawn if not self._is_known(mutant)]
+        with ExitStack() as stack, ThreadPoolExecutor(n_jobs) as pool:
+            copies: SimpleQueue[Path] = SimpleQueue()
+            for _ in range(min(n_jobs, len(new))):
+                copies.put(stack.enter_context(copied(self._root)))
+            futures = {pool.submit(self._try, mutant, copies): mutant for mutant in new}
+            for future in as_completed(futures):
+                self._keep(futures[future], future.result())
+
+    def _is_known(self, mutant: Mutant) -> bool:
         row = self._known.get(mutant.key)
-        if row is not None and self._witnesses(mutant, row["killer"]) == row["witness"]:
-            return
+        return row is not None and row["witness"] == self._witness(
+            mutant, row["killer"]
+        )
+
+    def _keep(self, mutant: Mutant, found: dict[str, Any]) -> None:
         design = {
             "module": mutant.module,
             "operator": mutant.operator,
             "text": mutant.text,
-            "witness": self._witnesses(mutant, None),
+            "witness": found["witness"],
         }
-        self._store.add(mutant.key, design, partial(self._try, mutant, copy))
+        print(found["outcome"], f"{found['seconds']:.0f} s", end=", ")
+        self._store.add(mutant.key, design, lambda: found)
 
-    def _witnesses(self, mutant: Mutant, killer: str | None) -> str:
+    def _witness(self, mutant: Mutant, killer: str | None) -> str:
         """Return a digest of the files that a result depends on."""
         files = self.reach.files if killer is None else [killer.partition("::")[0]]
         paths = [self._root / name for name in files if name.startswith("tests/")]
         return digest([self._root / "sknnopt" / f"{mutant.module}.py", *paths])
 
-    def _try(self, mutant: Mutant, copy: Path) -> dict[str, Any]:
+    def _try(self, mutant: Mutant, copies: SimpleQueue[Path]) -> dict[str, Any]:
         source = self.sources[mutant.module]
-        tests = self._tests(mutant, source)
-        limit = _START + _PATIENCE * sum(self._seconds[name] for name in tests)
+        limits = self._limits(self._tests(mutant, source))
         found: dict[str, Any] = {"outcome": "survived", "killer": None, "seconds": 0.0}
-        if tests:
+        if limits:
+            copy = copies.get()
             changed = mutant.apply(source)
-            found = try_source(copy, mutant.module, changed, tests, limit)
-        print(found["outcome"], f"{found['seconds']:.0f} s", end=", ", flush=True)
+            found = try_source(copy, mutant.module, changed, limits)
+            copies.put(copy)
         return {
             **found,
-            "witness": self._witnesses(mutant, found["killer"]),
+            "witness": self._witness(mutant, found["killer"]),
             "line": mutant.line,
             "change": change(source, mutant),
-            "n_tests": len(tests),
+            "n_tests": len(limits),
         }
 
+    def _limits(self, tests: Iterable[str]) -> dict[str, float]:
+        return {name: _PATIENCE + _FACTOR * self._seconds[name] for name in tests}
+
     def _tests(self, mutant: Mutant, source: str) -> list[str]:
-        self._seconds = self._seconds or self.reach.seconds()
         lines = reaching_lines(source, mutant)
         found = self.reach.reaching(mutant.module, lines)
         if not found:
@@ -162,12 +178,23 @@ class Trial:
         result["rows"] = [row for row in result["rows"] if row["key"] in keys]
         return {**result, "n_drawn": len(drawn)}
 
+    def control(self, drawn: Sequence[Mutant]) -> dict[str, Any]:
+        """Run the tests that have killed a mutant on the unchanged package.
 
-def _control(trial: Trial, drawn: Sequence[Mutant], copy: Path) -> dict[str, Any]:
-    """Run the tests that have killed a mutant on the unchanged copy."""
-    killers = {row["killer"] for row in trial.result(drawn)["rows"]}
-    tests = sorted(name for name in killers if name and "::" in name)
-    seconds = trial.reach.seconds()
-    limit = _START + 10 * sum(seconds.get(name, 0.0) for name in tests)
-    found = run_tests(copy, tests, limit) if tests else {"outcome": "survived"}
-    return {**found, "n_tests": len(tests)}
+        Parameters
+        ----------
+        drawn : sequence of Mutant
+            All mutants.
+
+        Returns
+        -------
+        dict
+            As of :func:`run_tests`, with their number ``n_tests``.
+        """
+        killers = {row["killer"] for row in self.result(drawn)["rows"]}
+        limits = self._limits(sorted(killers & set(self._seconds)))
+        found: dict[str, Any] = {"outcome": "survived", "killer": None}
+        if limits:
+            with copied(self._root) as copy:
+                found = run_tests(copy, limits)
+        return {**found, "n_tests": len(limits)}

@@ -8,22 +8,24 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from benchmarks._durations import VARIABLE
+from benchmarks._durations import DURATIONS, ENDED, LIMITS
 from benchmarks.mutation._reaching import ENVIRONMENT, PYTEST
 
 _COPIED = ("sknnopt", "tests", "benchmarks", "docs/_ext", "pyproject.toml", "README.md")
 #: Exit codes of pytest: all passed, some failed, stopped by errors of collection, an
 #: error inside pytest, a test's file that cannot be imported.
 _PASSED, _KILLED = 0, {1, 2, 3, 4}
-#: Where no test failed: the package could not be imported.
+#: Where no test began: the package could not be imported.
 IMPORT = "import"
+#: Seconds that a process may take to start and to end, on a busy machine.
+_START = 60.0
 
 
 @contextmanager
@@ -66,77 +68,92 @@ def _compile(copy: Path) -> None:
         )
 
 
-def run_tests(root: Path, tests: Sequence[str], limit: float) -> dict[str, Any]:
+def run_tests(root: Path, limits: Mapping[str, float]) -> dict[str, Any]:
     """Run tests in a fresh interpreter until one fails.
 
     Parameters
     ----------
     root : Path
         Of the copy.
-    tests : sequence of str
-        Their names, in order.
-    limit : float
-        Seconds after which the process is killed.
+    limits : dict of str to float
+        The tests by name, in order, each with the seconds after which the process
+        ends as one that hangs.
 
     Returns
     -------
     dict
         ``outcome`` ("survived", "killed", or "timeout"), ``killer``, the name of the
-        test that failed, ``"import"``, or None, and ``seconds``.
+        test that failed or hung, ``"import"``, or None, and ``seconds``.
     """
-    listed, log = root / "chosen.txt", root / "durations.jsonl"
-    listed.write_text("\n".join(tests), "utf-8")
+    listed, log, times = (
+        root / name for name in ("tests.txt", "log.jsonl", "limits.json")
+    )
+    listed.write_text("\n".join(limits), "utf-8")
+    times.write_text(json.dumps(dict(limits)), "utf-8")
     log.unlink(missing_ok=True)
+    environment = {
+        **os.environ,
+        **ENVIRONMENT,
+        "PYTHONPATH": str(root),
+        DURATIONS: str(log),
+        LIMITS: str(times),
+    }
     started = perf_counter()
+    code, output = _run([*PYTEST, "-x", f"@{listed}"], root, environment, limits)
+    lines = log.read_text("utf-8").splitlines() if log.exists() else []
+    outcome, killer = _outcome(code, [json.loads(line) for line in lines], output)
+    return {"outcome": outcome, "killer": killer, "seconds": perf_counter() - started}
+
+
+def _run(
+    command: Sequence[str],
+    root: Path,
+    environment: Mapping[str, str],
+    limits: Mapping[str, float],
+) -> tuple[int | None, str]:
+    """Return the exit code, None where the process had to be ended, and the output."""
     process = subprocess.Popen(
-        [*PYTEST, "-x", f"@{listed}"],
+        command,
         cwd=root,
-        env={
-            **os.environ,
-            **ENVIRONMENT,
-            "PYTHONPATH": str(root),
-            VARIABLE: str(log),
-        },
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
     try:
-        output, _ = process.communicate(timeout=limit)
-        outcome = _outcome(process.returncode, output)
+        # What hangs is no test: the import before them, or the end of the process.
+        output, _ = process.communicate(timeout=_START + sum(limits.values()))
+        code: int | None = process.returncode
     except subprocess.TimeoutExpired:
-        outcome = "timeout"
+        output, code = "", None
     finally:
         # A mutant may leave processes of its own behind.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    return {
-        "outcome": outcome,
-        "killer": _killer(log) if outcome == "killed" else None,
-        "seconds": perf_counter() - started,
-    }
+    return code, output
 
 
-def _outcome(code: int, output: str) -> str:
+def _outcome(
+    code: int | None, log: Sequence[Any], output: str
+) -> tuple[str, str | None]:
     if code == _PASSED:
-        return "survived"
-    if code in _KILLED or code < 0:
-        return "killed"
-    raise RuntimeError(f"pytest ended with {code}:\n{output[-2000:]}")
-
-
-def _killer(log: Path) -> str:
-    lines = log.read_text("utf-8").splitlines() if log.exists() else []
-    failed = [
-        name for name, outcome, _ in map(json.loads, lines) if outcome == "failed"
-    ]
-    return failed[0] if failed else IMPORT
+        return "survived", None
+    last = log[-1][0] if log else IMPORT
+    if code is None:
+        return "timeout", last
+    if code not in _KILLED and code >= 0:
+        raise RuntimeError(f"pytest ended with {code}:\n{output[-2000:]}")
+    failed = [name for name, outcome, _ in log if outcome == "failed"]
+    if failed:
+        return "killed", failed[0]
+    is_within = bool(log) and log[-1][1] != ENDED
+    return "timeout" if is_within and code > 0 else "killed", last
 
 
 def try_source(
-    root: Path, module: str, source: str, tests: Sequence[str], limit: float
+    root: Path, module: str, source: str, limits: Mapping[str, float]
 ) -> dict[str, Any]:
     """Run tests on a copy with another source of one module, which is then restored.
 
@@ -148,7 +165,7 @@ def try_source(
         Which module.
     source : str
         Its other source.
-    tests, limit
+    limits : dict of str to float
         As of :func:`run_tests`.
 
     Returns
@@ -160,6 +177,6 @@ def try_source(
     original = path.read_text("utf-8")
     path.write_text(source, "utf-8")
     try:
-        return run_tests(root, tests, limit)
+        return run_tests(root, limits)
     finally:
         path.write_text(original, "utf-8")
