@@ -157,7 +157,7 @@ def test_lines_that_reach_a_mutant():
 
 
 def test_order_of_tests():
-    """Own tests come first and are all in, others while the time suffices."""
+    """Own tests are all in and come first, others as time permits, slow ones last."""
     seconds = {
         "tests/test_toy.py::slow": 2 * BUDGET,
         "tests/test_toy_more.py::quick": 1.0,
@@ -169,8 +169,8 @@ def test_order_of_tests():
     reaching = [name for name in seconds if "elsewhere" not in name]
     assert choose("_toy", [*reaching, "unknown"], seconds) == [
         "tests/test_toy_more.py::quick",
-        "tests/test_toy.py::slow",
         "tests/test_toys.py::quick",
+        "tests/test_toy.py::slow",
         "tests/test_other.py::long",
     ]
 

@@ -62,6 +62,8 @@ TEST_FILES = tuple(
 )
 #: Seconds that the tests of other modules may take for one mutant, all together.
 BUDGET = 60.0
+#: Seconds above which a test waits until all others have passed.
+_SLOW = 3.0
 #: What every process of tests is started with: it writes no byte code, so that none of
 #: a mutant's is found by the next.
 ENVIRONMENT = {
@@ -224,16 +226,15 @@ def choose(
     Returns
     -------
     list of str
-        All that are in the module's own files, and then others as long as these take
-        ``BUDGET`` seconds together; the quickest first.
+        All that are in the module's own files, and the quickest others that take
+        ``BUDGET`` seconds together; own ones first, slow ones last.
     """
     known = sorted((seconds[name], name) for name in reaching if name in seconds)
-    chosen = [name for _, name in known if is_own(name, module)]
-    spent = 0.0
+    chosen, spent = [], 0.0
     for duration, name in known:
         spent += duration * (not is_own(name, module))
-        if spent > BUDGET:
-            break
-        if not is_own(name, module):
+        if is_own(name, module) or spent <= BUDGET:
             chosen.append(name)
-    return chosen
+    return sorted(
+        chosen, key=lambda name: (seconds[name] > _SLOW, not is_own(name, module))
+    )
