@@ -18,7 +18,7 @@ from benchmarks.mutation._mutants import (
     mutants_of,
     reaching_lines,
 )
-from benchmarks.mutation._reaching import BUDGET, ReachMap, choose
+from benchmarks.mutation._reaching import BUDGET, ReachMap, choose, stages
 from benchmarks.mutation._trying import IMPORT, try_source
 
 TOY = '''\
@@ -175,6 +175,16 @@ def test_order_of_tests():
     ]
 
 
+def test_stages():
+    """Tests of the own files, else of the two that have most, are tried first."""
+    tests = ["tests/test_a.py::1", "tests/test_toy.py::1", "tests/test_a.py::2"]
+    assert stages("_toy", tests) == [[tests[1]], [tests[0], tests[2]]]
+    others = ["tests/test_b.py::1", *tests, "tests/test_b.py::2"]
+    assert stages("_none", others) == [[*others[:2], *others[3:]], [tests[1]]]
+    assert stages("_toy", tests[1:2]) == [tests[1:2]]
+    assert stages("_toy", []) == []
+
+
 def test_a_faulty_and_an_equivalent_mutant(toy):
     """The known fault is killed by the test that meets it; an equal one survives."""
     tests = ["tests/test_toy.py::test_below", "tests/test_toy.py::test_above"]
@@ -258,7 +268,7 @@ def test_results_are_kept(toy, tmp_path, monkeypatch):
 
     def try_source(copy, module, source, limits):
         tried.append(list(limits))
-        return {"outcome": "killed", "killer": name, "seconds": 0.1}
+        return {"outcome": "survived", "killer": None}
 
     monkeypatch.setattr(_run, "try_source", try_source)
     monkeypatch.setattr(_run, "copied", nullcontext)
@@ -268,5 +278,6 @@ def test_results_are_kept(toy, tmp_path, monkeypatch):
         trial = _run.Trial(toy, tmp_path, reach, {"toy": TOY})
         trial.run([mutant])
         (row,) = trial.result([mutant])["rows"]
+        assert (row["outcome"], row["killer"]) == ("survived", None)
         assert row["change"] == "if not value < low:"
     assert tried == [[name]] * 2

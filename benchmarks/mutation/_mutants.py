@@ -13,6 +13,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import unified_diff
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -344,8 +345,8 @@ def _is_another(source: str, mutant: Mutant) -> bool:
 def change(source: str, mutant: Mutant) -> str:
     """Return the lines that a mutant changes, as they become."""
     before, after = source.splitlines(), mutant.apply(source).splitlines()
-    new = [line.strip() for line in after if line not in before]
-    return " ".join(new) or "(removed)"
+    new = [line for line in unified_diff(before, after, n=0) if line[0] == "+"][1:]
+    return " ".join(line[1:].strip() for line in new) or "(removed)"
 
 
 def reaching_lines(source: str, mutant: Mutant) -> set[int]:

@@ -238,3 +238,28 @@ def choose(
     return sorted(
         chosen, key=lambda name: (seconds[name] > _SLOW, not is_own(name, module))
     )
+
+
+def stages(module: str, tests: Sequence[str]) -> list[list[str]]:
+    """Cut tests into those of few files, which start quickly, and the others.
+
+    Parameters
+    ----------
+    module : str
+        Which is changed.
+    tests : sequence of str
+        In their order.
+
+    Returns
+    -------
+    list of list of str
+        Those of the module's own files, or of the two files that have most of the
+        tests, come first; none is empty.
+    """
+    counts = Counter(_file(name) for name in tests)
+    files = {name for name in counts if is_own(name, module)}
+    files = files or {name for name, _ in counts.most_common(2)}
+    first, rest = [], []
+    for name in tests:
+        (first if _file(name) in files else rest).append(name)
+    return [part for part in (first, rest) if part]

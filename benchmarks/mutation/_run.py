@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 from queue import SimpleQueue
+from time import perf_counter
 from typing import Any
 
 from benchmarks._machine import ROOT
@@ -21,7 +22,14 @@ from benchmarks.mutation._mutants import (
     reaching_lines,
     read,
 )
-from benchmarks.mutation._reaching import TEST_FILES, ReachMap, choose, digest, is_own
+from benchmarks.mutation._reaching import (
+    TEST_FILES,
+    ReachMap,
+    choose,
+    digest,
+    is_own,
+    stages,
+)
 from benchmarks.mutation._report import report
 from benchmarks.mutation._trying import copied, run_tests, try_source
 
@@ -134,19 +142,21 @@ class Trial:
 
     def _try(self, mutant: Mutant, copies: SimpleQueue[Path]) -> dict[str, Any]:
         source = self.sources[mutant.module]
-        limits = self._limits(self._tests(mutant, source))
-        found: dict[str, Any] = {"outcome": "survived", "killer": None, "seconds": 0.0}
-        if limits:
-            copy = copies.get()
-            changed = mutant.apply(source)
-            found = try_source(copy, mutant.module, changed, limits)
-            copies.put(copy)
+        tests = self._tests(mutant, source)
+        found: dict[str, Any] = {"outcome": "survived", "killer": None}
+        started = perf_counter()
+        copy = copies.get()
+        for part in stages(mutant.module, tests):
+            limits = self._limits(part)
+            found = try_source(copy, mutant.module, mutant.apply(source), limits)
+            if found["outcome"] != "survived":
+                break
+        copies.put(copy)
         return {
             **found,
+            "seconds": perf_counter() - started,
             "witness": self._witness(mutant, found["killer"]),
-            "line": mutant.line,
-            "change": change(source, mutant),
-            "n_tests": len(limits),
+            "n_tests": len(tests),
         }
 
     def _limits(self, tests: Iterable[str]) -> dict[str, float]:
@@ -173,10 +183,16 @@ class Trial:
         dict
             As of :class:`benchmarks._store.Store`.
         """
-        keys = {mutant.key for mutant in drawn}
-        result = self._store.result()
-        result["rows"] = [row for row in result["rows"] if row["key"] in keys]
-        return {**result, "n_drawn": len(drawn)}
+        stored = {row["key"]: row for row in self._store.result()["rows"]}
+        known = [mutant for mutant in drawn if mutant.key in stored]
+        rows = [self._described(stored[mutant.key], mutant) for mutant in known]
+        return {**self._store.result(), "rows": rows, "n_drawn": len(drawn)}
+
+    def _described(self, row: dict[str, Any], mutant: Mutant) -> dict[str, Any]:
+        if row["outcome"] != "survived":
+            return row
+        changed = change(self.sources[mutant.module], mutant)
+        return {**row, "line": mutant.line, "change": changed}
 
     def control(self, drawn: Sequence[Mutant]) -> dict[str, Any]:
         """Run the tests that have killed a mutant on the unchanged package.
