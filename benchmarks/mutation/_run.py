@@ -120,9 +120,9 @@ class Trial:
 
     def _is_known(self, mutant: Mutant) -> bool:
         row = self._known.get(mutant.key)
-        return row is not None and row["witness"] == self._witness(
-            mutant, row["killer"]
-        )
+        if row is None:
+            return False
+        return row["witness"] == self._witness(self._root, mutant, row["killer"])
 
     def _keep(self, mutant: Mutant, found: dict[str, Any]) -> None:
         design = {
@@ -134,11 +134,11 @@ class Trial:
         print(found["outcome"], f"{found['seconds']:.0f} s", end=", ")
         self._store.add(mutant.key, design, lambda: found)
 
-    def _witness(self, mutant: Mutant, killer: str | None) -> str:
+    def _witness(self, root: Path, mutant: Mutant, killer: str | None) -> str:
         """Return a digest of the files that a result depends on."""
         files = self.reach.files if killer is None else [killer.partition("::")[0]]
-        paths = [self._root / name for name in files if name.startswith("tests/")]
-        return digest([self._root / "sknnopt" / f"{mutant.module}.py", *paths])
+        paths = [root / name for name in files if name.startswith("tests/")]
+        return digest([root / "sknnopt" / f"{mutant.module}.py", *paths])
 
     def _try(self, mutant: Mutant, copies: SimpleQueue[Path]) -> dict[str, Any]:
         source = self.sources[mutant.module]
@@ -151,11 +151,13 @@ class Trial:
             found = try_source(copy, mutant.module, mutant.apply(source), limits)
             if found["outcome"] != "survived":
                 break
+        # Of the copy: someone may be writing tests meanwhile.
+        witness = self._witness(copy, mutant, found["killer"])
         copies.put(copy)
         return {
             **found,
             "seconds": perf_counter() - started,
-            "witness": self._witness(mutant, found["killer"]),
+            "witness": witness,
             "n_tests": len(tests),
         }
 
