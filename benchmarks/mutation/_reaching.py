@@ -41,6 +41,7 @@ TEST_FILES = tuple(
         "fitting",
         "batching",
         "rendezvous",
+        "tasks",
         "gathering",
         "spreading",
         "threads",
