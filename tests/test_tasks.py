@@ -13,7 +13,6 @@ from sknnopt._tasks import (
     CALLER_PATIENCE,
     Call,
     State,
-    Task,
     TaskCancelledError,
     end_dropped,
     exchange,
@@ -259,8 +258,8 @@ def test_twins_of_errors():
 def test_a_task_that_retrieves(sleeps, monkeypatch):
     """A caller that is a task sleeps if it is to, and goes on when it is through."""
     slept = []
-    monkeypatch.setattr(Task, "sleep", lambda self: slept.append(self))
     parent = make_task()
+    monkeypatch.setattr(parent, "sleep", lambda: slept.append(parent))
     call = make_call(parent)
     with call.retrieving(sleeps=sleeps):
         assert call.rendezvous.said == ["begin"]
