@@ -84,22 +84,40 @@ def test_classes_are_held_out_in_their_shares(
     estimator, n_targets, is_stratified, n_members, table, monkeypatch
 ):
     """Held-out rows are stratified by the classes of a single target alone."""
+    told = _note_splits(monkeypatch)
+    X, y = table
+    y = y if n_targets == 1 else np.c_[y, 1 - y]
+    settings = {**SMALL, "early_stopping": True, "n_members": n_members}
+    estimator(**settings).fit(X, y)
+    assert [options["stratify"] for options in told] == [is_stratified]
+
+
+def test_held_out_rows_follow_the_random_state(table, monkeypatch):
+    """Fits of one random state hold out the same rows, fits of another one others."""
+    told = _note_splits(monkeypatch)
+    for seed in (0, 1, 0):
+        plain_classifier(
+            n_units=4, max_epochs=1, early_stopping=True, random_state=seed
+        ).fit(*table)
+    first, other, again = (options["seed"] for options in told)
+    assert first == again
+    assert first != other
+
+
+def _note_splits(monkeypatch):
+    """Return a list that the options of each later split are put into."""
     told = []
 
     def noted(split):
-        def with_note(*given, stratify, **options):
-            told.append(stratify)
-            return split(*given, stratify=stratify, **options)
+        def with_note(*given, **options):
+            told.append(options)
+            return split(*given, **options)
 
         return with_note
 
     for name in ("held_out_rows", "held_out_folds"):
         monkeypatch.setattr(_fitting, name, noted(getattr(_fitting, name)))
-    X, y = table
-    y = y if n_targets == 1 else np.c_[y, 1 - y]
-    settings = {**SMALL, "early_stopping": True, "n_members": n_members}
-    estimator(**settings).fit(X, y)
-    assert told == [is_stratified]
+    return told
 
 
 @pytest.mark.parametrize(("n_rows", "is_on"), [(99, False), (100, True)])
@@ -219,3 +237,22 @@ def test_warm_start(table):
         model.fit(X, y)
     model.set_params(warm_start=False)
     assert model.fit(X, y).n_iter_ == 5
+
+
+def test_warm_start_begins_the_schedule_anew(table):
+    """The learning rates of a warm start are those of the first fit."""
+    model = plain_classifier(**SMALL, warm_start=True, lr_schedule="exponential")
+    first = model.fit(*table).history_.learning_rate
+    both = model.fit(*table).history_.learning_rate
+    assert first.nunique() == len(first)
+    np.testing.assert_array_equal(both, [*first, *first])
+
+
+@pytest.mark.parametrize("largest", [1e-60, 1e60])
+def test_extreme_weights_are_rescaled(largest):
+    """Weights that are no moderate numbers are divided by the largest; others stay."""
+    np.testing.assert_allclose(
+        _fitting.rescaled(np.array([0.0, 0.5, 1.0]) * largest), [0.0, 0.5, 1.0]
+    )
+    for moderate in (np.array([0.0, 0.5, 3.0]), np.zeros(3)):
+        assert _fitting.rescaled(moderate) is moderate

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from estimators import plain_classifier, plain_regressor
@@ -215,3 +217,35 @@ def test_net_does_not_train(table):
     for method in (net.fit, net.partial_fit):
         with pytest.raises(NotImplementedError, match="estimator's fit"):
             method(X, y)
+
+
+class _KeepHistory(Callback):
+    """Keep skorch's history of a run."""
+
+    def on_train_end(self, net, X=None, y=None, **kwargs):
+        self.history = net.history
+
+
+def test_time_of_epochs(table):
+    """The epochs took some time each, and together no more than the fit."""
+    keep = _KeepHistory()
+    began = time.perf_counter()
+    plain_classifier(**SMALL, callbacks=[keep]).fit(*table)
+    elapsed = time.perf_counter() - began
+    seconds = keep.history[:, "dur"]
+    assert len(seconds) == 4
+    assert min(seconds) > 0
+    assert sum(seconds) <= elapsed
+
+
+def test_an_epoch_is_one_batch_of_weight_one(table):
+    """Where nobody asks for steps, skorch's callbacks find one batch with the means."""
+    keep = _KeepHistory()
+    X, y = table
+    model = plain_classifier(**SMALL, callbacks=[keep])
+    model.fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])
+    for row in keep.history:
+        (batch,) = row["batches"]
+        for part in ("train", "valid"):
+            assert batch[f"{part}_batch_size"] == 1
+            assert batch[f"{part}_loss"] == row[f"{part}_loss"]
