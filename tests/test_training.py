@@ -6,7 +6,9 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from estimators import plain_classifier, plain_regressor
+from helpers import make_job, make_kind, start
 from skorch.callbacks import (
     Callback,
     Checkpoint,
@@ -19,6 +21,8 @@ from skorch.callbacks import (
     PrintLog,
     ProgressBar,
 )
+
+from sknnopt._training import MemberOptimizer
 
 SMALL = {"n_units": 8, "max_epochs": 4, "batch_size": 16, "random_state": 0}
 
@@ -249,3 +253,23 @@ def test_an_epoch_is_one_batch_of_weight_one(table):
         for part in ("train", "valid"):
             assert batch[f"{part}_batch_size"] == 1
             assert batch[f"{part}_loss"] == row[f"{part}_loss"]
+
+
+@pytest.mark.parametrize("is_padded", [True, False])
+def test_state_of_the_optimizer(is_padded):
+    """What the optimizer is given to remember it remembers, in training and after."""
+    job = make_job(make_kind(optimizer="adam"), (20, 17))
+    record = start(job)
+    optimizer = MemberOptimizer(
+        record.padded(job.kind) if is_padded else record, job.kind
+    )
+    rng = np.random.default_rng(0)
+    given = {
+        name: torch.from_numpy(rng.uniform(size=slot.shape))
+        for name, slot in optimizer.state_dict().items()
+    }
+    optimizer.load_state_dict(given)
+    kept = optimizer.state_dict()
+    assert kept.keys() == given.keys() == record.slots.keys()
+    for name, slot in given.items():
+        assert torch.equal(kept[name], slot), name
