@@ -271,7 +271,8 @@ def test_results_are_kept(toy, tmp_path, monkeypatch):
         return {"outcome": "survived", "killer": None}
 
     monkeypatch.setattr(_run, "try_source", try_source)
-    monkeypatch.setattr(_run, "copied", nullcontext)  # nothing is changed in it
+    # Nothing is changed there.
+    monkeypatch.setattr(_run, "copied", lambda root, count: nullcontext([root]))
     mutant = _mutant("AddNot", "if value < low:")
     for text in (TESTS, TESTS, TESTS + "\n"):
         (toy / "tests" / "test_toy.py").write_text(text, "utf-8")

@@ -339,7 +339,12 @@ def _is_another(source: str, mutant: Mutant) -> bool:
         changed = ast.dump(ast.parse(mutant.apply(source)))
     except SyntaxError:
         return False
-    return changed != ast.dump(ast.parse(source))
+    return changed != _dump(source)
+
+
+@lru_cache
+def _dump(source: str) -> str:
+    return ast.dump(ast.parse(source))
 
 
 def change(source: str, mutant: Mutant) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 from queue import SimpleQueue
@@ -110,10 +109,11 @@ class Trial:
             Processes at a time.
         """
         new = [mutant for mutant in drawn if not self._is_known(mutant)]
-        with ExitStack() as stack, ThreadPoolExecutor(n_jobs) as pool:
+        n_copies = min(n_jobs, len(new))
+        with copied(self._root, n_copies) as roots, ThreadPoolExecutor(n_jobs) as pool:
             copies: SimpleQueue[Path] = SimpleQueue()
-            for _ in range(min(n_jobs, len(new))):
-                copies.put(stack.enter_context(copied(self._root)))
+            for root in roots:
+                copies.put(root)
             futures = {pool.submit(self._try, mutant, copies): mutant for mutant in new}
             for future in as_completed(futures):
                 self._keep(futures[future], future.result())
@@ -213,6 +213,6 @@ class Trial:
         limits = self._limits(sorted(killers & set(self._seconds)))
         found: dict[str, Any] = {"outcome": "survived", "killer": None}
         if limits:
-            with copied(self._root) as copy:
+            with copied(self._root) as (copy,):
                 found = run_tests(copy, limits)
         return {**found, "n_tests": len(limits)}

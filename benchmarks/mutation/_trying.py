@@ -29,30 +29,36 @@ _START = 60.0
 
 
 @contextmanager
-def copied(root: Path) -> Iterator[Path]:
-    """Copy the package and its tests, compiled, to a directory that is deleted at last.
+def copied(root: Path, count: int = 1) -> Iterator[list[Path]]:
+    """Copy the package and its tests, compiled, to places that are deleted at last.
 
     Parameters
     ----------
     root : Path
         Of the repository.
+    count : int, default=1
+        How many copies.
 
     Yields
     ------
-    Path
-        The copy's root.
+    list of Path
+        The copies' roots.
     """
     with TemporaryDirectory(prefix="mutants-") as directory:
-        copy = Path(directory)
-        for name in _COPIED:
-            source, target = root / name, copy / name
+        copies = [Path(directory) / str(number) for number in range(count)]
+        for name in _COPIED if copies else ():
+            source, target = root / name, copies[0] / name
+            target.parent.mkdir(parents=True, exist_ok=True)
             if source.is_dir():
                 ignored = shutil.ignore_patterns("__pycache__", "results")
                 shutil.copytree(source, target, ignore=ignored)
             elif source.exists():
                 shutil.copy2(source, target)
-        _compile(copy)
-        yield copy
+        if copies:
+            _compile(copies[0])
+        for copy in copies[1:]:
+            shutil.copytree(copies[0], copy)
+        yield copies
 
 
 def _compile(copy: Path) -> None:
