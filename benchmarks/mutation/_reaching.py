@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -81,10 +82,32 @@ PYTEST = (
 )
 
 
-def digest(paths: Iterable[Path]) -> str:
-    """Return a digest of files' texts."""
-    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)]
+def digest(texts: Iterable[str]) -> str:
+    """Return a digest of texts."""
+    sums = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
     return hashlib.sha256(" ".join(sums).encode()).hexdigest()[:16]
+
+
+def function_source(path: Path, test: str) -> str:
+    """Return the source of a test's function.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    test : str
+        Its name, with parameters in brackets.
+
+    Returns
+    -------
+    str
+        Empty if there is none of this name.
+    """
+    source, name = path.read_text("utf-8"), test.partition("[")[0]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return ast.get_source_segment(source, node) or ""
+    return ""
 
 
 class ReachMap:
@@ -126,10 +149,13 @@ class ReachMap:
         write_json(self._digests, now)
 
     def _current_digests(self) -> dict[str, str]:
-        package = (self._root / "sknnopt").rglob("*.py")
+        package = sorted((self._root / "sknnopt").rglob("*.py"))
         return {
-            "package": digest(package),
-            **{name: digest([self._root / name]) for name in self.files},
+            "package": digest(path.read_text("utf-8") for path in package),
+            **{
+                name: digest([(self._root / name).read_text("utf-8")])
+                for name in self.files
+            },
         }
 
     def _forget(self, changed: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ from benchmarks.mutation._reaching import (
     ReachMap,
     choose,
     digest,
+    function_source,
     is_own,
     stages,
 )
@@ -49,7 +50,7 @@ def run(out: Path, settings: Settings) -> None:
     ----------
     out : Path
         Directory of the results. A mutant that has been tried is tried again if its
-        module has changed, or the tests: of one that was killed, the killer's file.
+        module has changed, or the tests: of one that was killed, its killer.
     settings : Settings
         ``quick`` tries one mutant; ``jobs`` is the number of processes.
     """
@@ -135,10 +136,17 @@ class Trial:
         self._store.add(mutant.key, design, lambda: found)
 
     def _witness(self, root: Path, mutant: Mutant, killer: str | None) -> str:
-        """Return a digest of the files that a result depends on."""
-        files = self.reach.files if killer is None else [killer.partition("::")[0]]
-        paths = [root / name for name in files if name.startswith("tests/")]
-        return digest([root / "sknnopt" / f"{mutant.module}.py", *paths])
+        """Return a digest of what a result depends on.
+
+        That is the module, and the killer's function or else the files of all tests.
+        """
+        name, _, test = (killer or "").partition("::")
+        texts = [(root / "sknnopt" / f"{mutant.module}.py").read_text("utf-8")]
+        if test:
+            texts.append(function_source(root / name, test))
+        elif killer is None:
+            texts += [(root / name).read_text("utf-8") for name in self.reach.files]
+        return digest(texts)
 
     def _try(self, mutant: Mutant, copies: SimpleQueue[Path]) -> dict[str, Any]:
         source = self.sources[mutant.module]
