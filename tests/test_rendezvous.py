@@ -646,3 +646,29 @@ def test_threads_end_with_the_call():
     assert rendezvous.join(10)
     rendezvous._trainer.join(10)
     assert not rendezvous._trainer.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("is_begun", "is_processing", "waited"),
+    [
+        (False, False, 0.0),
+        (True, False, 0.5),
+        (False, True, _rendezvous.ROUND_SECONDS),
+        (True, True, 0.5 + _rendezvous.ROUND_SECONDS),
+    ],
+)
+def test_join_waits_as_long_as_it_is_told(monkeypatch, is_begun, is_processing, waited):
+    """It waits for tasks that do not end, and for a round, and says what it saw."""
+    now = [100.0]
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
+    monkeypatch.setattr(_rendezvous, "time", clock)
+    rendezvous = Rendezvous(None, width=1, slots=1, budget=1.0)
+    if is_begun:
+        rendezvous._in[_tasks.State.RUNNING]["never ends"] = None
+    rendezvous._is_processing = is_processing
+    assert rendezvous.join(0.5) == (not is_begun)
+    assert now[0] - 100.0 == pytest.approx(waited, abs=0.01)

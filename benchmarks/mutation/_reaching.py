@@ -43,6 +43,8 @@ TEST_FILES = tuple(
         "batching",
         "rendezvous",
         "tasks",
+        "members",
+        "dropout",
         "gathering",
         "spreading",
         "threads",
