@@ -565,10 +565,21 @@ def test_too_few_threads(monkeypatch):
         return spawn(name, counted, *args)
 
     monkeypatch.setattr(_rendezvous, "spawn", sparing)
-    rounds = Rounds()
-    outcomes = watched(lambda: call_all(meet(rounds), map_fits(range(9))), "threads")
+    rounds, opened = Rounds(), []
+    rendezvous = meet(rounds)
+    open_call = rendezvous.open_call
+
+    def noted(cap):
+        opened.append(open_call(cap))
+        return opened[-1]
+
+    monkeypatch.setattr(rendezvous, "open_call", noted)
+    outcomes = watched(lambda: call_all(rendezvous, map_fits(range(9))), "threads")
     assert outcomes == [*range(9)]
     assert max(rounds.sizes) == 3
+    # Those that were taken back are not counted twice.
+    assert rendezvous.join(10)
+    assert [call.outstanding for call in opened] == [0]
 
 
 def refuse(*args):
