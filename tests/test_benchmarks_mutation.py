@@ -19,7 +19,7 @@ from benchmarks.mutation._mutants import (
     reaching_lines,
 )
 from benchmarks.mutation._reaching import BUDGET, ReachMap, choose, stages
-from benchmarks.mutation._trying import IMPORT, try_source
+from benchmarks.mutation._trying import IMPORT, copied, try_source
 
 TOY = '''\
 """Text: 1 + 1."""
@@ -183,6 +183,17 @@ def test_stages():
     assert stages("_none", others) == [[*others[:2], *others[3:]], [tests[1]]]
     assert stages("_toy", tests[1:2]) == [tests[1:2]]
     assert stages("_toy", []) == []
+
+
+def test_copies(toy):
+    """Each copy has all that its tests need, compiled, and is deleted in the end."""
+    with copied(toy, 2) as copies:
+        assert len(copies) == 2
+        for copy in copies:
+            assert (copy / "sknnopt" / "toy.py").read_text("utf-8") == TOY
+            assert list((copy / "sknnopt").rglob("toy.*.pyc"))
+            assert list((copy / "tests").rglob("test_toy.*.pyc"))
+    assert not any(copy.exists() for copy in copies)
 
 
 def test_a_faulty_and_an_equivalent_mutant(toy):
