@@ -419,7 +419,7 @@ def test_job_join(valid):
 
 
 def test_a_kind_without_options_is_plain():
-    """Momentum does not look ahead, rates stay, members end late, in double precision."""
+    """Momentum does not look ahead, rates stay, no member ends early."""
     architecture = make_kind().architecture
     assert Kind(architecture, "squared_error", "sgd") == Kind(
         architecture,
