@@ -264,9 +264,12 @@ def test_report_counts(monkeypatch):
     line = "| penalties | 10 | 7 | 1 | 1 | 1 | 80.0 % [49.0, 94.3] |"
     assert line in text.splitlines()
     assert "(met)" in text
+    assert "A part" not in text
     assert text.count("Not explained") == 1
     result["rows"] = rows[1:]
-    assert "**missed**" in _report.report(result, {"outcome": "killed", "n_tests": 3})
+    text = _report.report(result, {"outcome": "killed", "n_tests": 3})
+    assert "**missed**" in text
+    assert "A part: 9 of 10" in text
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,9 @@ def report(result: dict[str, Any], control: dict[str, Any]) -> str:
     """
     rows = result["rows"]
     lines = ["# Small faults that the tests notice", "", *_method(result), ""]
+    if len(rows) < result["n_drawn"]:
+        text = f"**A part: {len(rows)} of {result['n_drawn']} have been tried.**"
+        lines += [text, ""]
     if not rows:
         return "\n".join(lines) + "\n"
     lines += ["## By module", "", *table(_HEAD, _cells(rows)), "", *_verdict(rows), ""]
