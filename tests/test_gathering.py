@@ -13,6 +13,7 @@ import time
 import warnings
 from types import SimpleNamespace
 from unittest.mock import Mock
+from weakref import ref
 
 import joblib
 import numpy as np
@@ -786,3 +787,28 @@ def test_an_aborted_call_is_aborted_again_at_its_end(aborted, is_outermost):
     assert said == [*expected, "close", *["detach"] * is_outermost]
     backend.stop_call()
     assert said.count("close") == 1
+
+
+def test_a_generator_that_runs_is_dispatching():
+    """A call that returns a generator hands over tasks only while that runs."""
+    seen = []
+
+    class Call:
+        _call_ref = None
+
+    def generate():
+        seen.append(_gathering._is_dispatching(ref(call)))
+        yield
+
+    call = Call()
+    assert not _gathering._is_dispatching(ref(call))
+    generator = generate()
+    call._call_ref = ref(generator)
+    seen.append(_gathering._is_dispatching(ref(call)))
+    next(generator)
+    seen.append(_gathering._is_dispatching(ref(call)))
+    assert seen == [False, True, False]
+    del generator
+    gc.collect()
+    assert not _gathering._is_dispatching(ref(call))
+    assert not _gathering._is_dispatching(lambda: None)

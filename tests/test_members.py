@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sknnopt._members import layer_activations
+from sknnopt._members import Updates, layer_activations
 from sknnopt.activations import ACTIVATIONS
+from sknnopt.optimizers import OPTIMIZERS, initial_slots
 
 SHAPE = (3, 5, 4)
 #: Libraries compute the ends of arrays by other instructions.
@@ -45,3 +46,47 @@ def test_several_kinds_are_each_alone(other):
         slope = gradient[own].clone()
         option.backward(slope, x[own], expected)
         torch.testing.assert_close(changed[own], slope, **CLOSE)
+
+
+def _state(names, weights):
+    """Return slots for members of several rules: each has those of all."""
+    slots = {}
+    for name in dict.fromkeys(names):
+        slots |= initial_slots(name, weights)
+    return slots
+
+
+def _moved(names, members, *, some=None):
+    """Return the weights of some members after three updates, each by its own rule."""
+    weights, gradient = (_numbers(seed)[members, 0].clone() for seed in (2, 3))
+    rates = torch.tensor([[0.1], [0.2], [0.3]], dtype=torch.float64)[members]
+    updates = Updates(
+        [names[member] for member in members],
+        _state([names[member] for member in members], weights),
+        weights=weights,
+        gradient=gradient,
+        momentum=torch.full((len(members), 1), 0.9, dtype=torch.float64),
+        weight_decay=None,
+        nesterov=False,
+    )
+    for _ in range(3):
+        gradient.copy_(_numbers(3)[members, 0])
+        if some is None:
+            updates(rates)
+        else:
+            updates.of_some(torch.tensor(some)[members], rates)
+    return weights
+
+
+@pytest.mark.parametrize("other", OPTIMIZERS)
+def test_each_member_moves_by_its_own_rule(other):
+    """In any company a member moves as it does alone, or stays if it is told to."""
+    names = ["sgd", other, other]
+    together = _moved(names, [0, 1, 2])
+    some = _moved(names, [0, 1, 2], some=[True, False, True])
+    for member in range(3):
+        (alone,) = _moved(names, [member])
+        torch.testing.assert_close(together[member], alone, **CLOSE)
+        expected = _numbers(2)[member, 0] if member == 1 else alone
+        torch.testing.assert_close(some[member], expected, **CLOSE)
+        assert not torch.equal(alone, _numbers(2)[member, 0])

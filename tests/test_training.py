@@ -273,3 +273,13 @@ def test_state_of_the_optimizer(is_padded):
     assert kept.keys() == given.keys() == record.slots.keys()
     for name, slot in given.items():
         assert torch.equal(kept[name], slot), name
+
+
+def test_epochs_go_on_in_partial_fits(table):
+    """skorch's history counts epochs from the first call on, as ``history_`` does."""
+    keep = _KeepHistory()
+    model = plain_regressor(**SMALL, callbacks=[keep])
+    for epoch in (1, 2, 3):
+        model.partial_fit(*table)
+        assert keep.history[:, "epoch"] == [epoch]
+    assert model.history_.epoch.tolist() == [1, 2, 3]

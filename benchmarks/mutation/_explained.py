@@ -32,9 +32,15 @@ EXPLAINED: dict[str, str] = {
     "hooks.end(batch, raw, sum_over_rows(losses * batch.scale[..., 0]))": _ONE_ENTRY,
     "_loop | NumberReplacer 3 | "
     "means.append(sum_over_rows(losses * parts[2][..., 0]))": _ONE_ENTRY,
+    "_members | RemoveDecorator 1 | @property": (
+        "In a protocol, which is for type checkers: nothing of it is ever called."
+    ),
     "_normalization | NumberReplacer 2 | "
     "share = weight / torch.where(count > 0, count, 1.0)": (
         "Where no row counts all weights are zero, and so is their share of anything."
+    ),
+    "_propagation | NumberReplacer 1 | if self._fan_out == 1:": (
+        "The general product computes the same as the quicker one for a single column."
     ),
     "_rendezvous | ReturnNone 1 | return []": (
         "No stragglers: what starts tasks takes None for an empty list."
