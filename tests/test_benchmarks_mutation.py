@@ -148,12 +148,12 @@ def test_draw_passes_over_what_does_not_compile(monkeypatch):
 
 
 def test_lines_that_reach_a_mutant():
-    """A statement is reached by its lines, a constant by any function's."""
+    """A statement is reached by its lines, a default by its function's."""
     head = "A = 1\ndef f(a=2):\n    if (a\n            < 3):\n"
     source = head + "        a = 4\n    return a\n"
     numbers = [m for m in mutants_of("toy", source) if m.operator == "NumberReplacer"]
     found = {m.line: reaching_lines(source, m) for m in numbers}
-    assert found == {1: {3, 4, 5, 6}, 2: {3, 4, 5, 6}, 4: {3, 4}, 5: {5}}
+    assert found == {1: None, 2: {3, 4, 5, 6}, 4: {3, 4}, 5: {5}}
 
 
 def test_order_of_tests():
@@ -217,6 +217,18 @@ def test_what_is_no_module_is_killed_by_its_import(toy):
     assert (found["outcome"], found["killer"]) == ("killed", IMPORT)
 
 
+def test_a_test_that_is_not_there_kills_nothing(toy):
+    """Names of tests that a copy does not have are left out, and the others run."""
+    gone = "tests/test_toy.py::test_gone"
+    limits = {gone: 60.0, "tests/test_toy.py::test_above": 60.0}
+    equal = _mutant("ReplaceComparisonOperator_Lt_LtE", "if value < low:").apply(TOY)
+    for names in (limits, {gone: 60.0}):
+        found = try_source(toy, "toy", equal, names)
+        assert (found["outcome"], found["killer"]) == ("survived", None)
+    wrong = _mutant("AddNot", "if value < low:").apply(TOY)
+    assert try_source(toy, "toy", wrong, limits)["killer"].endswith("test_above")
+
+
 def test_what_never_ends_is_killed_by_time(toy):
     """A test that takes longer than its limit is ended, and counted apart."""
     name = "tests/test_toy.py::test_below"
@@ -267,9 +279,31 @@ def test_report_counts(monkeypatch):
     assert "A part" not in text
     assert text.count("Not explained") == 1
     result["rows"] = rows[1:]
-    text = _report.report(result, {"outcome": "killed", "n_tests": 3})
+    text = _report.report(result, {"outcome": "survived", "n_tests": 3})
     assert "**missed**" in text
     assert "A part: 9 of 10" in text
+
+
+def test_nothing_is_claimed_without_the_control():
+    """Where a killer fails on the unchanged package, too, the bar is not met."""
+    row = {
+        "key": "0",
+        "outcome": "killed",
+        "design": {"module": "penalties", "text": "a"},
+        "load_before": 1.0,
+        "load_after": 1.0,
+        "commit": "0" * 40,
+        "is_dirty": False,
+    }
+    machine = dict.fromkeys(("processor", "cores", "system", "vector_instructions"), "")
+    result = {"rows": [row], "n_drawn": 1, "machine": machine, "versions": {}}
+    passed, failed = (
+        _report.report(result, {"outcome": outcome, "killer": "a", "n_tests": 1})
+        for outcome in ("survived", "killed")
+    )
+    assert "(met)" in passed
+    assert "(met)" not in failed
+    assert "the control below has failed" in failed.replace("\n", " ")
 
 
 @pytest.mark.parametrize(
@@ -306,3 +340,27 @@ def test_results_are_kept(toy, tmp_path, monkeypatch, outcome, changed, n_tries)
         assert row["outcome"] == outcome
         assert row.get("change") in {None, "if not value < low:"}
     assert tried == [[name]] * n_tries
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("STEP = 1", {"tests/test_toy.py::own", "tests/test_other.py::reaching"}),
+        ("if value < low:", {"tests/test_other.py::reaching"}),
+        ("return low", {"tests/test_toy.py::own"}),
+    ],
+)
+def test_tests_of_a_mutant(toy, tmp_path, monkeypatch, line, expected):
+    """Own tests meet what runs at the import, and what no other is known to reach."""
+    reach = ReachMap(tmp_path, toy, ["tests/test_toy.py"])
+    names = ["tests/test_toy.py::own", "tests/test_other.py::reaching", "tests/c.py::c"]
+    monkeypatch.setattr(reach, "seconds", lambda: dict.fromkeys(names, 0.1))
+    reaching = {9: {"tests/test_other.py::reaching"}}
+    monkeypatch.setattr(
+        reach,
+        "reaching",
+        lambda module, lines: set().union(*(reaching.get(n, set()) for n in lines)),
+    )
+    trial = _run.Trial(toy, tmp_path, reach, {"toy": TOY})
+    mutant = next(m for m in mutants_of("toy", TOY) if m.text == line)
+    assert set(trial._tests(mutant, TOY)) == expected

@@ -545,6 +545,29 @@ def test_a_task_that_waits_for_a_waiting_task_is_not_waited_for(monkeypatch):
     assert outcomes == [0, 1, 2, 3]
 
 
+def test_a_single_payload_is_heard_of_later_too(monkeypatch):
+    """After a round, too, one payload does not wait for a task that waits for it."""
+    monkeypatch.setattr(_rendezvous, "TASK_PATIENCE", 0.05)
+    monkeypatch.setattr(_rendezvous, "_LONG", 0.0)
+    go_on, rounds = threading.Event(), Rounds()
+
+    def blocked():
+        exchange("first of the blocked", 1)
+        return go_on.wait(5)
+
+    def twice():
+        exchange("first", 1)
+        time.sleep(0.1)  # the trainer has gone to sleep again
+        answer = exchange("second", 1)
+        go_on.set()
+        return answer
+
+    rendezvous = meet(rounds)
+    outcomes = watched(lambda: call_all(rendezvous, [blocked, twice]), "a later round")
+    assert outcomes == [True, "second"]
+    assert rounds.payloads[-1] == ["second"]
+
+
 def test_too_few_threads(monkeypatch):
     """Where the system gives no more threads, tasks make do with those there are."""
     spawn, alive, lock = _rendezvous.spawn, [0], threading.Lock()

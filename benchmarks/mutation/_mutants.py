@@ -354,7 +354,7 @@ def change(source: str, mutant: Mutant) -> str:
     return " ".join(line[1:].strip() for line in new) or "(removed)"
 
 
-def reaching_lines(source: str, mutant: Mutant) -> set[int]:
+def reaching_lines(source: str, mutant: Mutant) -> set[int] | None:
     """Return lines, any of which a test has to run to meet the change.
 
     Parameters
@@ -366,16 +366,16 @@ def reaching_lines(source: str, mutant: Mutant) -> set[int]:
 
     Returns
     -------
-    set of int
+    set of int or None
         The lines of the statement, or of its head where others are inside. Of the head
-        of a function they are those of its body, and of what is outside of functions
-        those of all functions.
+        of a function they are those of its body. None outside of functions, where code
+        runs when it is imported, before any test.
     """
     functions, statements = _blocks(source)
     line = mutant.line
     inside = [each for each in functions if _first(each) <= line <= each.end_lineno]
     if not inside:
-        return {n for each in functions for n in _body_lines(each)}
+        return None
     function = inside[-1]
     if line < function.body[0].lineno:
         return _body_lines(function)

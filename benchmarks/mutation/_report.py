@@ -48,7 +48,14 @@ def report(result: dict[str, Any], control: dict[str, Any]) -> str:
         lines += [text, ""]
     if not rows:
         return "\n".join(lines) + "\n"
-    lines += ["## By module", "", *table(_HEAD, _cells(rows)), "", *_verdict(rows), ""]
+    lines += [
+        "## By module",
+        "",
+        *table(_HEAD, _cells(rows)),
+        "",
+        *_verdict(rows, control),
+        "",
+    ]
     lines += [_control(control), "", "## Survivors", ""]
     survivors = sorted(
         (row for row in rows if row["outcome"] == "survived"),
@@ -122,16 +129,18 @@ def _share(count: int, total: int) -> str:
     return f"{100 * found['value']:.1f} % [{low:.1f}, {high:.1f}]"
 
 
-def _verdict(rows: Sequence[dict[str, Any]]) -> list[str]:
+def _verdict(rows: Sequence[dict[str, Any]], control: dict[str, Any]) -> list[str]:
     found = counts(rows)
     n_killed = found["killed"] + found["timeout"]
-    is_met = n_killed >= BAR * len(rows)
+    verdict = "met" if n_killed >= BAR * len(rows) else "**missed**"
+    if control["outcome"] != "survived":
+        verdict = "**not known: the control below has failed**"
     n_others = len(rows) - found["explained"]
     return [
         paragraph(
             f"Killed: {n_killed} of {len(rows)}, {_share(n_killed, len(rows))} "
             f"(Wilson's 95 % interval). Bar: at least {100 * BAR:g} % "
-            f"({'met' if is_met else '**missed**'}). Without those that are explained "
+            f"({verdict}). Without those that are explained "
             f"below as equivalent: {_share(n_killed, n_others)}."
         )
     ]

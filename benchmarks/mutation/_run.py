@@ -31,7 +31,7 @@ from benchmarks.mutation._reaching import (
     stages,
 )
 from benchmarks.mutation._report import report
-from benchmarks.mutation._trying import copied, run_tests, try_source
+from benchmarks.mutation._trying import IMPORT, copied, run_tests, try_source
 
 N_MUTANTS = 300
 SEED = 0
@@ -56,8 +56,9 @@ def run(out: Path, settings: Settings) -> None:
     """
     directory = out / "mutation"
     directory.mkdir(parents=True, exist_ok=True)
-    trial = Trial(ROOT, out, ReachMap(directory, ROOT, _files(settings)))
-    trial.reach.make()
+    reach = ReachMap(directory, ROOT, _files(settings))
+    reach.make()
+    trial = Trial(ROOT, out, reach)
     drawn = draw(trial.sources, 1 if settings.quick else N_MUTANTS, SEED)
     trial.run(drawn, settings.jobs)
     control = trial.control(drawn)
@@ -80,7 +81,7 @@ class Trial:
     out : Path
         Directory of the results.
     reach : ReachMap
-        What the tests reach.
+        What the tests reach, made already.
     sources : dict of str to str or None, default=None
         Texts of the modules; None reads them all.
     """
@@ -121,9 +122,12 @@ class Trial:
 
     def _is_known(self, mutant: Mutant) -> bool:
         row = self._known.get(mutant.key)
-        if row is None:
+        if row is None or not self._has(row["killer"]):
             return False
         return row["witness"] == self._witness(self._root, mutant, row["killer"])
+
+    def _has(self, killer: str | None) -> bool:
+        return killer in {None, IMPORT} or killer in self._seconds
 
     def _keep(self, mutant: Mutant, found: dict[str, Any]) -> None:
         design = {
@@ -174,11 +178,18 @@ class Trial:
 
     def _tests(self, mutant: Mutant, source: str) -> list[str]:
         lines = reaching_lines(source, mutant)
-        found = self.reach.reaching(mutant.module, lines)
-        if not found:
-            # It may be reached in a process that a test starts, which is not recorded.
-            found = {name for name in self._seconds if is_own(name, mutant.module)}
+        if lines is None:
+            lines = set(range(1, len(source.splitlines()) + 1))
+            found = self.reach.reaching(mutant.module, lines) | self._own(mutant.module)
+        else:
+            # None is recorded where a test reaches it in a process that it starts.
+            found = self.reach.reaching(mutant.module, lines) or self._own(
+                mutant.module
+            )
         return choose(mutant.module, found, self._seconds)
+
+    def _own(self, module: str) -> set[str]:
+        return {name for name in self._seconds if is_own(name, module)}
 
     def result(self, drawn: Sequence[Mutant]) -> dict[str, Any]:
         """Return what the store holds of the drawn mutants.

@@ -77,6 +77,8 @@ def _compile(copy: Path) -> None:
 def run_tests(root: Path, limits: Mapping[str, float]) -> dict[str, Any]:
     """Run tests in a fresh interpreter until one fails.
 
+    A test that is not found has not failed: it is left out.
+
     Parameters
     ----------
     root : Path
@@ -91,6 +93,27 @@ def run_tests(root: Path, limits: Mapping[str, float]) -> dict[str, Any]:
         ``outcome`` ("survived", "killed", or "timeout"), ``killer``, the name of the
         test that failed or hung, ``"import"``, or None, and ``seconds``.
     """
+    remaining, started = dict(limits), perf_counter()
+    found: tuple[str, str | None] = ("survived", None)
+    while remaining:
+        code, output, log = _run_once(root, remaining)
+        missing = {name for name in remaining if _is_missing(root / name, output)}
+        if not missing:
+            found = _outcome(code, log, output)
+            break
+        remaining = {n: limit for n, limit in remaining.items() if n not in missing}
+    outcome, killer = found
+    return {"outcome": outcome, "killer": killer, "seconds": perf_counter() - started}
+
+
+def _is_missing(path: Path, output: str) -> bool:
+    return f"ERROR: not found: {path}\n" in output
+
+
+def _run_once(
+    root: Path, limits: Mapping[str, float]
+) -> tuple[int | None, str, list[Any]]:
+    """Return the exit code, the output, and what the plugin has noted."""
     listed, log, times = (
         root / name for name in ("tests.txt", "log.jsonl", "limits.json")
     )
@@ -104,11 +127,9 @@ def run_tests(root: Path, limits: Mapping[str, float]) -> dict[str, Any]:
         DURATIONS: str(log),
         LIMITS: str(times),
     }
-    started = perf_counter()
     code, output = _run([*PYTEST, "-x", f"@{listed}"], root, environment, limits)
     lines = log.read_text("utf-8").splitlines() if log.exists() else []
-    outcome, killer = _outcome(code, [json.loads(line) for line in lines], output)
-    return {"outcome": outcome, "killer": killer, "seconds": perf_counter() - started}
+    return code, output, [json.loads(line) for line in lines]
 
 
 def _run(
