@@ -41,6 +41,13 @@ def _run_normalization(out: Path, settings: Settings) -> None:
     normalization.run(out, quick=settings.quick, jobs=settings.jobs)
 
 
+def _run_mutation(out: Path, settings: Settings) -> None:
+    # The others do not need what makes mutants.
+    from benchmarks import mutation
+
+    mutation.run(out, settings)
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     "normalization": Benchmark(
         run=_run_normalization,
@@ -77,6 +84,10 @@ BENCHMARKS: dict[str, Benchmark] = {
     "diagnosis": Benchmark(
         run=diagnosis.run,
         summary="How well diagnose() names what is wrong with a training run.",
+    ),
+    "mutation": Benchmark(
+        run=_run_mutation,
+        summary="How many small faults in the code the tests notice.",
     ),
 }
 

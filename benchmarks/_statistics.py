@@ -1,10 +1,11 @@
-"""Summaries of runs that come in groups, with intervals from a bootstrap."""
+"""Summaries of runs that come in groups, with their intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy.stats import binomtest
 
 N_RESAMPLES = 10_000
 LEVEL = 0.95
@@ -131,4 +132,32 @@ def geometric_mean(
         "value": float(np.exp(value)),
         "low": float(np.exp(order_statistic(resampled, tail, up=False))),
         "high": float(np.exp(order_statistic(resampled, 1 - tail, up=True))),
+    }
+
+
+def wilson(count: int, total: int) -> dict[str, float]:
+    """Return a share with its 95 % interval.
+
+    Parameters
+    ----------
+    count, total : int
+        How many of how many.
+
+    Returns
+    -------
+    dict
+        ``value``, ``low`` and ``high``; NaN, 0 and 1 of none.
+
+    References
+    ----------
+    Wilson 1927, Probable inference, the law of succession, and statistical inference,
+    Journal of the American Statistical Association 22.
+    """
+    if not total:
+        return {"value": float("nan"), "low": 0.0, "high": 1.0}
+    interval = binomtest(count, total).proportion_ci(LEVEL, "wilson")
+    return {
+        "value": count / total,
+        "low": float(interval.low),
+        "high": float(interval.high),
     }

@@ -278,7 +278,6 @@ class Ascent:
             if self._leaves_at.get(number) == epoch:
                 leaving.append(place)
             elif is_late:
-                self._leaves_at[number] = epoch
                 self._rungs.leave_late(of_search, epoch)
                 leaving.append(place)
         if leaving:

@@ -23,6 +23,7 @@ from sknnopt._batching import train_together
 from sknnopt._fits import Fit, cut
 from sknnopt._loop import CancelledError, Loop
 from sknnopt._progress import SearchProgress
+from sknnopt._threads import n_torch_threads
 from sknnopt.activations import ACTIVATIONS
 from sknnopt.optimizers import OPTIMIZERS
 
@@ -273,3 +274,17 @@ def test_bytes_count_each_table_once():
     table = job.rows[0].table
     assert two < 2 * one
     assert one > 2 * (table.X.nbytes + table.target.nbytes)
+
+
+def test_a_batch_computes_on_one_thread():
+    """Whatever torch was set to before, a batch trains on one thread of it."""
+    job = make_job(make_kind(), max_epochs=1)
+    seen = []
+
+    def begin():
+        seen.append(torch.get_num_threads())
+        return start(job)
+
+    with n_torch_threads(3):
+        train_together([Fit(job, begin)], never)
+    assert seen == [1]

@@ -7,6 +7,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import balanced_accuracy_score, log_loss
 
 from benchmarks._settings import Settings
+from benchmarks._statistics import wilson
 from benchmarks.diagnosis import _labelling, _remedies
 from benchmarks.diagnosis import _run as _run_module
 from benchmarks.diagnosis._case import is_worse
@@ -20,7 +21,7 @@ from benchmarks.diagnosis._gradient_criteria import (
 )
 from benchmarks.diagnosis._labelling import is_kept, labelled
 from benchmarks.diagnosis._remedies import extra_epochs, first_remedy, is_improved
-from benchmarks.diagnosis._scoring import Judged, scores, wilson
+from benchmarks.diagnosis._scoring import Judged, scores
 from benchmarks.diagnosis._table_criteria import balanced_accuracy, is_less_balanced
 from benchmarks.diagnosis._tables import Sample, rows_of
 from benchmarks.diagnosis._training import Run, Spec

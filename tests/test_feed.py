@@ -13,7 +13,15 @@ from scipy import sparse, stats
 
 from sknnopt import _feed
 from sknnopt._blocks import place
-from sknnopt._feed import ROW_STEP, Batch, Epochs, gather, padded_rows
+from sknnopt._feed import (
+    ROW_STEP,
+    Batch,
+    Epochs,
+    gather,
+    padded_rows,
+    row_number_dtype,
+    row_numbers,
+)
 from sknnopt._job import Table
 
 _ALL = slice(None)
@@ -536,3 +544,35 @@ def test_reuse_of_memory(monkeypatch, reuses):
 def test_global_generators_stay(untouched_globals):
     """Nothing is drawn from numpy's or torch's global generator."""
     _walk(Epochs(_job((23, 9), dropout=0.5)), _generators(2))
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "expected"),
+    [
+        (1, np.intp),
+        (1 << 16, np.intp),
+        ((1 << 16) + 1, np.int32),
+        ((1 << 31) - 1, np.int32),
+        (1 << 31, np.intp),
+    ],
+)
+def test_type_of_row_numbers(n_rows, expected):
+    """Rows of long tables are numbered in 32 bits, as far as these reach."""
+    assert row_number_dtype(n_rows) == np.dtype(expected)
+
+
+def test_row_numbers():
+    """Rows are numbered from 0, in the type that their number asks for."""
+    for n_rows in (3, (1 << 16) + 3):
+        numbers = row_numbers(n_rows)
+        assert numbers.dtype == row_number_dtype(n_rows)
+        assert np.array_equal(numbers, range(n_rows))
+
+
+def test_chunks_hold_a_bounded_number_of_numbers(monkeypatch):
+    """Steps of a chunk have that many inputs and hidden units, in all rows together."""
+    # Eight rows of 3 inputs, 5 and 4 units, three steps of them.
+    monkeypatch.setattr(_feed, "_CHUNK", 3 * 8 * (3 + 5 + 4))
+    chunks = list(Epochs(_job((80, 75)))(_generators(2)))
+    assert [chunk.first for chunk in chunks] == [0, 3, 6, 9]
+    assert [len(chunk.target) for chunk in chunks] == [3, 3, 3, 1]

@@ -11,6 +11,8 @@ from estimators import ESTIMATORS, SMALL, all_weights, plain_classifier, plain_r
 from sklearn.base import clone
 from sklearn.model_selection import KFold
 
+from sknnopt import _fitting
+
 # ------------------------------------------------------------- early stopping
 
 
@@ -44,6 +46,78 @@ def test_held_out_rows_do_not_train(rng):
     expected = all_weights(clone(model).fit(X, y))
     given = clone(model).fit(X[train], y[train], X_val=X[valid], y_val=y[valid])
     np.testing.assert_array_equal(all_weights(given), expected)
+
+
+@pytest.mark.parametrize("n_members", [1, 2])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_what_a_splitter_is_given(estimator, table, n_members):
+    """A splitter sees one target flat: classes as integers, numbers as they are."""
+    given = []
+
+    class Noting(KFold):
+        def split(self, X, y=None, groups=None):
+            given.append(y)
+            return super().split(X, y, groups)
+
+    X, y = table
+    is_classifier = estimator is plain_classifier
+    y = y if is_classifier else X[:, 0]
+    settings = {**SMALL, "early_stopping": True, "n_members": n_members}
+    estimator(**settings, validation_fraction=Noting(4)).fit(X, y)
+    (seen,) = given
+    assert seen.shape == (60,)
+    assert seen.dtype.kind == "i" if is_classifier else "f"
+    # A regressor may have brought them to another scale.
+    assert np.corrcoef(seen, y)[0, 1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("n_members", [1, 2])
+@pytest.mark.parametrize(
+    ("estimator", "n_targets", "is_stratified"),
+    [
+        (plain_classifier, 1, True),
+        (plain_classifier, 2, False),
+        (plain_regressor, 1, False),
+    ],
+)
+def test_classes_are_held_out_in_their_shares(
+    estimator, n_targets, is_stratified, n_members, table, monkeypatch
+):
+    """Held-out rows are stratified by the classes of a single target alone."""
+    told = _note_splits(monkeypatch)
+    X, y = table
+    y = y if n_targets == 1 else np.c_[y, 1 - y]
+    settings = {**SMALL, "early_stopping": True, "n_members": n_members}
+    estimator(**settings).fit(X, y)
+    assert [options["stratify"] for options in told] == [is_stratified]
+
+
+def test_held_out_rows_follow_the_random_state(table, monkeypatch):
+    """Fits of one random state hold out the same rows, fits of another one others."""
+    told = _note_splits(monkeypatch)
+    for seed in (0, 1, 0):
+        plain_classifier(
+            n_units=4, max_epochs=1, early_stopping=True, random_state=seed
+        ).fit(*table)
+    first, other, again = (options["seed"] for options in told)
+    assert first == again
+    assert first != other
+
+
+def _note_splits(monkeypatch):
+    """Return a list that the options of each later split are put into."""
+    told = []
+
+    def noted(split):
+        def with_note(*given, **options):
+            told.append(options)
+            return split(*given, **options)
+
+        return with_note
+
+    for name in ("held_out_rows", "held_out_folds"):
+        monkeypatch.setattr(_fitting, name, noted(getattr(_fitting, name)))
+    return told
 
 
 @pytest.mark.parametrize(("n_rows", "is_on"), [(99, False), (100, True)])
@@ -163,3 +237,22 @@ def test_warm_start(table):
         model.fit(X, y)
     model.set_params(warm_start=False)
     assert model.fit(X, y).n_iter_ == 5
+
+
+def test_warm_start_begins_the_schedule_anew(table):
+    """The learning rates of a warm start are those of the first fit."""
+    model = plain_classifier(**SMALL, warm_start=True, lr_schedule="exponential")
+    first = model.fit(*table).history_.learning_rate
+    both = model.fit(*table).history_.learning_rate
+    assert first.nunique() == len(first)
+    np.testing.assert_array_equal(both, [*first, *first])
+
+
+@pytest.mark.parametrize("largest", [1e-60, 1e60])
+def test_extreme_weights_are_rescaled(largest):
+    """Weights that are no moderate numbers are divided by the largest; others stay."""
+    np.testing.assert_allclose(
+        _fitting.rescaled(np.array([0.0, 0.5, 1.0]) * largest), [0.0, 0.5, 1.0]
+    )
+    for moderate in (np.array([0.0, 0.5, 3.0]), np.zeros(3)):
+        assert _fitting.rescaled(moderate) is moderate

@@ -11,6 +11,9 @@ import sys
 import threading
 import time
 import warnings
+from types import SimpleNamespace
+from unittest.mock import Mock
+from weakref import ref
 
 import joblib
 import numpy as np
@@ -23,6 +26,7 @@ from gathering import (
     gather_in_loky,
 )
 from joblib import Parallel, delayed, parallel_config
+from joblib._parallel_backends import FallbackToBackend, SequentialBackend
 from schedules import Ledger, check_outcome, random_plan, run_joblib_call, watched
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -745,3 +749,66 @@ def test_alone_without_the_backend(table):
 def test_old_and_new_names_of_submit():
     """joblib before 1.5 calls ``apply_async`` what is now ``submit``."""
     assert GatheringBackend.apply_async is GatheringBackend.submit
+
+
+def test_one_job_is_no_gathering():
+    """A call of one job, which is the default of joblib's backends, runs in order."""
+    for options in ({}, {"n_jobs": 1}):
+        with pytest.raises(FallbackToBackend) as caught:
+            GatheringBackend(width=3).configure(**options)
+        assert isinstance(caught.value.backend, SequentialBackend)
+    backend = GatheringBackend(width=3)
+    assert [backend.configure(n_jobs=n_jobs) for n_jobs in (2, 9, -1, -2)] == [
+        2,
+        3,
+        3,
+        2,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("aborted", "is_outermost"), [(True, True), (True, False), (False, True)]
+)
+def test_an_aborted_call_is_aborted_again_at_its_end(aborted, is_outermost):
+    """An interrupt may have cut it short; the tasks that have begun are waited for."""
+    said = []
+    call = SimpleNamespace(
+        aborted=aborted,
+        parent=None if is_outermost else object(),
+        abort=lambda: said.append("abort"),
+        close=lambda: said.append("close"),
+        rendezvous=Mock(join=lambda seconds: said.append("join")),
+    )
+    backend = GatheringBackend()
+    backend._call = call
+    backend._finalizer = SimpleNamespace(detach=lambda: said.append("detach"))
+    backend.stop_call()
+    expected = ["abort", "join"] if aborted and is_outermost else []
+    assert said == [*expected, "close", *["detach"] * is_outermost]
+    backend.stop_call()
+    assert said.count("close") == 1
+
+
+def test_a_generator_that_runs_is_dispatching():
+    """A call that returns a generator hands over tasks only while that runs."""
+    seen = []
+
+    class Call:
+        _call_ref = None
+
+    def generate():
+        seen.append(_gathering._is_dispatching(ref(call)))
+        yield
+
+    call = Call()
+    assert not _gathering._is_dispatching(ref(call))
+    generator = generate()
+    call._call_ref = ref(generator)
+    seen.append(_gathering._is_dispatching(ref(call)))
+    next(generator)
+    seen.append(_gathering._is_dispatching(ref(call)))
+    assert seen == [False, True, False]
+    del generator
+    gc.collect()
+    assert not _gathering._is_dispatching(ref(call))
+    assert not _gathering._is_dispatching(lambda: None)

@@ -19,7 +19,7 @@ from helpers import (
     train,
 )
 
-from sknnopt._job import Job, Rows, Settings
+from sknnopt._job import Job, Kind, Rows, Settings
 from sknnopt._layout import Layout, initial_weights
 from sknnopt._record import Record, fresh_slots
 from sknnopt.optimizers import OPTIMIZERS, initial_slots
@@ -416,3 +416,22 @@ def test_job_join(valid):
     for member in range(4):
         own = expected[member // 2].take(np.array([member % 2]))
         assert_same_member(result, own, member)
+
+
+def test_a_kind_without_options_is_plain():
+    """Momentum does not look ahead, rates stay, no member ends early."""
+    architecture = make_kind().architecture
+    assert Kind(architecture, "squared_error", "sgd") == Kind(
+        architecture,
+        loss="squared_error",
+        optimizer="sgd",
+        lr_schedule="constant",
+        batch_size=32,
+        nesterov=False,
+        shuffle=True,
+        clip_per_tensor=False,
+        monitor="light",
+        restore_best=False,
+        dtype=np.dtype("f8"),
+        device="cpu",
+    )

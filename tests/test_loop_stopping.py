@@ -474,3 +474,13 @@ def test_scripted_divergence():
     assert result.epochs.tolist() == [3, 4, 4]
     assert result.best_epoch.tolist() == [2, 4, 1]
     assert result.weights[:, 0].tolist() == [2, 4, 1]
+
+
+def test_time_that_is_not_used_up():
+    """Members whose time suffices train all their epochs."""
+    job = make_job(
+        make_kind(), (20, 17), max_epochs=3, max_seconds=np.array([1e4, np.inf])
+    )
+    record, history = train(job)
+    assert record.epochs.tolist() == [3, 3]
+    assert [line["member"].tolist() for line in history] == [[0, 1]] * 3

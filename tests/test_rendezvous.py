@@ -545,6 +545,29 @@ def test_a_task_that_waits_for_a_waiting_task_is_not_waited_for(monkeypatch):
     assert outcomes == [0, 1, 2, 3]
 
 
+def test_a_single_payload_is_heard_of_later_too(monkeypatch):
+    """After a round, too, one payload does not wait for a task that waits for it."""
+    monkeypatch.setattr(_rendezvous, "TASK_PATIENCE", 0.05)
+    monkeypatch.setattr(_rendezvous, "_LONG", 0.0)
+    go_on, rounds = threading.Event(), Rounds()
+
+    def blocked():
+        exchange("first of the blocked", 1)
+        return go_on.wait(5)
+
+    def twice():
+        exchange("first", 1)
+        time.sleep(0.1)  # the trainer has gone to sleep again
+        answer = exchange("second", 1)
+        go_on.set()
+        return answer
+
+    rendezvous = meet(rounds)
+    outcomes = watched(lambda: call_all(rendezvous, [blocked, twice]), "a later round")
+    assert outcomes == [True, "second"]
+    assert rounds.payloads[-1] == ["second"]
+
+
 def test_too_few_threads(monkeypatch):
     """Where the system gives no more threads, tasks make do with those there are."""
     spawn, alive, lock = _rendezvous.spawn, [0], threading.Lock()
@@ -565,10 +588,21 @@ def test_too_few_threads(monkeypatch):
         return spawn(name, counted, *args)
 
     monkeypatch.setattr(_rendezvous, "spawn", sparing)
-    rounds = Rounds()
-    outcomes = watched(lambda: call_all(meet(rounds), map_fits(range(9))), "threads")
+    rounds, opened = Rounds(), []
+    rendezvous = meet(rounds)
+    open_call = rendezvous.open_call
+
+    def noted(cap):
+        opened.append(open_call(cap))
+        return opened[-1]
+
+    monkeypatch.setattr(rendezvous, "open_call", noted)
+    outcomes = watched(lambda: call_all(rendezvous, map_fits(range(9))), "threads")
     assert outcomes == [*range(9)]
     assert max(rounds.sizes) == 3
+    # Those that were taken back are not counted twice.
+    assert rendezvous.join(10)
+    assert [call.outstanding for call in opened] == [0]
 
 
 def refuse(*args):
@@ -646,3 +680,29 @@ def test_threads_end_with_the_call():
     assert rendezvous.join(10)
     rendezvous._trainer.join(10)
     assert not rendezvous._trainer.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("is_begun", "is_processing", "waited"),
+    [
+        (False, False, 0.0),
+        (True, False, 0.5),
+        (False, True, _rendezvous.ROUND_SECONDS),
+        (True, True, 0.5 + _rendezvous.ROUND_SECONDS),
+    ],
+)
+def test_join_waits_as_long_as_it_is_told(monkeypatch, is_begun, is_processing, waited):
+    """It waits for tasks that do not end, and for a round, and says what it saw."""
+    now = [100.0]
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
+    monkeypatch.setattr(_rendezvous, "time", clock)
+    rendezvous = Rendezvous(None, width=1, slots=1, budget=1.0)
+    if is_begun:
+        rendezvous._in[_tasks.State.RUNNING]["never ends"] = None
+    rendezvous._is_processing = is_processing
+    assert rendezvous.join(0.5) == (not is_begun)
+    assert now[0] - 100.0 == pytest.approx(waited, abs=0.01)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -239,3 +241,32 @@ def test_single_precision(loss, untouched_globals):
     for part in single:
         assert np.array_equal(part, part.astype(np.float32))
     np.testing.assert_allclose(single, double, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kept", "n_walks"), [(2 * 20 * 3, 1), (2 * 20 * 3 - 1, 3)])
+def test_small_tables_are_gathered_once(monkeypatch, kept, n_walks):
+    """Rows are kept while those of all members hold no more numbers than the limit."""
+    monkeypatch.setattr(_scores, "_KEPT", kept)
+    case = Case("squared_error", (20, 20))
+    gather, gathered = _scores.gather, []
+
+    def counted(kind, rows, part):
+        gathered.append(part)
+        return gather(kind, rows, part)
+
+    monkeypatch.setattr(_scores, "gather", counted)
+    evaluation = case.evaluation()
+    weights = case.record.padded(case.kind).weights
+    for _ in range(2):
+        evaluation(weights)
+    assert len(gathered) == n_walks
+
+
+def test_score_of_small_numbers():
+    """R squared is what scikit-learn says, however small the targets are."""
+    case = Case("squared_error")
+    case.table = Table(case.table.X, 1e-4 * case.table.target)
+    case.rows = [replace(rows, table=case.table) for rows in case.rows]
+    _, scores = case.evaluate()
+    expected = [_score("squared_error", *member) for member in case.members()]
+    np.testing.assert_allclose(scores, expected, rtol=1e-10)

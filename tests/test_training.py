@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
+import torch
 from estimators import plain_classifier, plain_regressor
+from helpers import make_job, make_kind, start
 from skorch.callbacks import (
     Callback,
     Checkpoint,
@@ -17,6 +21,8 @@ from skorch.callbacks import (
     PrintLog,
     ProgressBar,
 )
+
+from sknnopt._training import MemberOptimizer
 
 SMALL = {"n_units": 8, "max_epochs": 4, "batch_size": 16, "random_state": 0}
 
@@ -215,3 +221,65 @@ def test_net_does_not_train(table):
     for method in (net.fit, net.partial_fit):
         with pytest.raises(NotImplementedError, match="estimator's fit"):
             method(X, y)
+
+
+class _KeepHistory(Callback):
+    """Keep skorch's history of a run."""
+
+    def on_train_end(self, net, X=None, y=None, **kwargs):
+        self.history = net.history
+
+
+def test_time_of_epochs(table):
+    """The epochs took some time each, and together no more than the fit."""
+    keep = _KeepHistory()
+    began = time.perf_counter()
+    plain_classifier(**SMALL, callbacks=[keep]).fit(*table)
+    elapsed = time.perf_counter() - began
+    seconds = keep.history[:, "dur"]
+    assert len(seconds) == 4
+    assert min(seconds) > 0
+    assert sum(seconds) <= elapsed
+
+
+def test_an_epoch_is_one_batch_of_weight_one(table):
+    """Where nobody asks for steps, skorch's callbacks find one batch with the means."""
+    keep = _KeepHistory()
+    X, y = table
+    model = plain_classifier(**SMALL, callbacks=[keep])
+    model.fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])
+    for row in keep.history:
+        (batch,) = row["batches"]
+        for part in ("train", "valid"):
+            assert batch[f"{part}_batch_size"] == 1
+            assert batch[f"{part}_loss"] == row[f"{part}_loss"]
+
+
+@pytest.mark.parametrize("is_padded", [True, False])
+def test_state_of_the_optimizer(is_padded):
+    """What the optimizer is given to remember it remembers, in training and after."""
+    job = make_job(make_kind(optimizer="adam"), (20, 17))
+    record = start(job)
+    optimizer = MemberOptimizer(
+        record.padded(job.kind) if is_padded else record, job.kind
+    )
+    rng = np.random.default_rng(0)
+    given = {
+        name: torch.from_numpy(rng.uniform(size=slot.shape))
+        for name, slot in optimizer.state_dict().items()
+    }
+    optimizer.load_state_dict(given)
+    kept = optimizer.state_dict()
+    assert kept.keys() == given.keys() == record.slots.keys()
+    for name, slot in given.items():
+        assert torch.equal(kept[name], slot), name
+
+
+def test_epochs_go_on_in_partial_fits(table):
+    """skorch's history counts epochs from the first call on, as ``history_`` does."""
+    keep = _KeepHistory()
+    model = plain_regressor(**SMALL, callbacks=[keep])
+    for epoch in (1, 2, 3):
+        model.partial_fit(*table)
+        assert keep.history[:, "epoch"] == [epoch]
+    assert model.history_.epoch.tolist() == [1, 2, 3]

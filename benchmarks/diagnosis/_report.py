@@ -125,7 +125,7 @@ def judge(bar: Bar | None, share: dict[str, float]) -> str:
     bar : Bar or None
         None where no bar is set.
     share : dict
-        Of :func:`benchmarks.diagnosis._scoring.wilson`.
+        Of :func:`benchmarks._statistics.wilson`.
 
     Returns
     -------

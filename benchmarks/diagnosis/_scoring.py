@@ -9,42 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
-from benchmarks._statistics import LEVEL
+from benchmarks._statistics import wilson
 from benchmarks.diagnosis._criteria import LABELS
 from benchmarks.diagnosis._faults import FAULTS, HEALTHY
 from benchmarks.diagnosis._labelling import is_kept, stored
 
 SEVERE = "severe"
-
-
-def wilson(count: int, total: int) -> dict[str, float]:
-    """Return a share with its 95 % interval.
-
-    Parameters
-    ----------
-    count, total : int
-        How many of how many.
-
-    Returns
-    -------
-    dict
-        ``value``, ``low`` and ``high``; NaN, 0 and 1 of none.
-
-    References
-    ----------
-    Wilson 1927, Probable inference, the law of succession, and statistical inference,
-    Journal of the American Statistical Association 22.
-    """
-    if not total:
-        return {"value": float("nan"), "low": 0.0, "high": 1.0}
-    interval = binomtest(count, total).proportion_ci(LEVEL, "wilson")
-    return {
-        "value": count / total,
-        "low": float(interval.low),
-        "high": float(interval.high),
-    }
 
 
 @dataclass(frozen=True)
