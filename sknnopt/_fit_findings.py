@@ -73,9 +73,9 @@ def underfitting(run: Run) -> Finding | None:
             "share of the loss taken off": progress,
             "training loss": float(np.nanmin(run.column("train_loss"))),
         },
-        "The loss has settled on the very rows that the network trains on, which is too "
-        "small for them, or held back by penalties or dropout. Or the columns say no "
-        "more of the target.",
+        "The loss has settled high on the very rows that are trained on: the network "
+        "is too small for them, or held back by penalties or dropout. Or the columns "
+        "say no more of the target.",
         remedy,
         (),
         run.span,

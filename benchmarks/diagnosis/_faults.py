@@ -408,7 +408,7 @@ def _sensible(rng: np.random.Generator) -> Params:
 
 
 def _without_stopping(rng: np.random.Generator) -> Params:
-    """Some epochs of a small network with decay, which do not need to stop early."""
+    """Let a small network with decay train some epochs without stopping early."""
     return {
         "early_stopping": False,
         "n_units": int(rng.choice([8, 16])),
