@@ -25,6 +25,14 @@ _HEAD = (
     "share",
 )
 
+#: Of the draw with this seed, which is not the last word.
+_FITTED = (
+    "**Tests were written for mutants of this very draw that had survived.** The share "
+    "says what has become of these; how many others would be noticed, only a draw with "
+    "another seed can tell, and the interval does not hold for them. Which mutants are "
+    "equivalent was judged by reading."
+)
+
 
 def report(result: dict[str, Any], control: dict[str, Any]) -> str:
     """Write a result as Markdown.
@@ -142,7 +150,9 @@ def _verdict(rows: Sequence[dict[str, Any]], control: dict[str, Any]) -> list[st
             f"(Wilson's 95 % interval). Bar: at least {100 * BAR:g} % "
             f"({verdict}). Without those that are explained "
             f"below as equivalent: {_share(n_killed, n_others)}."
-        )
+        ),
+        "",
+        paragraph(_FITTED),
     ]
 
 
