@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from sknnopt._study import Study
 _CURVE = ("member", "epoch", "train_loss", "valid_loss")
 #: Candidates of the first round where time is limited: how long one takes is not known.
 _FIRST_ROUND = 8
-#: Candidate, fold, and columns with an entry for each member and epoch of a fit.
-History = tuple[int, int, dict[str, np.ndarray]]
+#: The fold of a fit, and columns with an entry for each of its members and epochs.
+Curve = tuple[int, dict[str, np.ndarray]]
 
 
 @dataclass
@@ -41,6 +42,8 @@ class Candidate:
         The epoch at which it left.
     rungs : list of tuple
         Epoch and mean validation loss where it was compared with others.
+    curves : list of tuple
+        Of each fit its fold, and what is kept of its history.
     is_stored : bool
         Whether it comes from an earlier run.
     """
@@ -51,6 +54,7 @@ class Candidate:
     diverged: list[float]
     pruned_at: int | None = None
     rungs: list[tuple[int, float]] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
     is_stored: bool = False
 
     @classmethod
@@ -132,8 +136,6 @@ class SearchRun:
         #: Where joblib's calls go while the search makes its own.
         self.context: Any = None
         self.candidates: list[Candidate] = []
-        #: Of all fits, those of an earlier run included.
-        self.histories: list[History] = []
 
     def close(self) -> None:
         """Let go of the study."""
@@ -156,8 +158,6 @@ class SearchRun:
         """
         stored = [] if self._study is None else self._study.records()
         if stored:
-            for row, record in enumerate(stored):
-                self.histories += _restored_histories(row, record)
             yield self._begin([_restored(r, self.n_splits) for r in stored])
             self._tell()
             self._show(*self.candidates)
@@ -205,14 +205,9 @@ class SearchRun:
     def curves(self) -> pd.DataFrame:
         """Return the learning curves of all fits as one table."""
         parts = [
-            pd.DataFrame(
-                {
-                    "candidate": candidate,
-                    "split": split,
-                    **{name: history[name] for name in _CURVE if name in history},
-                }
-            )
-            for candidate, split, history in sorted(self.histories, key=lambda h: h[:2])
+            pd.DataFrame({"candidate": number, "split": fold, **columns})
+            for number, candidate in enumerate(self.candidates)
+            for fold, columns in sorted(candidate.curves, key=itemgetter(0))
         ]
         if not parts:
             return pd.DataFrame(columns=["candidate", "split", *_CURVE[:3]])
@@ -252,8 +247,9 @@ class SearchRun:
         # A fold may hold several fits, as in a calibrated classifier.
         diverged = bool(record["diverged"].any())
         own.diverged[fold] = float(diverged or own.diverged[fold] == 1)
+        curve = {name: history[name] for name in _CURVE if name in history}
         with self._lock:
-            self.histories.append((candidate, fold, history))
+            own.curves.append((fold, curve))
 
     def scored(self, number: int, result: Any) -> None:
         """Note a fold's result; the last one of a candidate finishes it."""
@@ -263,14 +259,13 @@ class SearchRun:
             own.results[fold] = result
             if not own.is_complete:
                 return
-            histories = [h for h in self.histories if h[0] == candidate]
         rungs = self._rungs
         if rungs is not None:
             own.pruned_at = rungs.pruned.get(candidate - self._first)
             own.rungs = list(rungs.curves.get(candidate - self._first, ()))
-        self._finish(own, histories)
+        self._finish(own)
 
-    def _finish(self, own: Candidate, histories: list[History]) -> None:
+    def _finish(self, own: Candidate) -> None:
         score = own.mean_score(self._metric)
         if self._study is not None:
             is_failed = not np.isfinite(score)
@@ -279,7 +274,7 @@ class SearchRun:
                 own.proposal.number,
                 own.proposal.params,
                 score,
-                _record(own, histories),
+                _record(own),
                 state="failed" if is_failed else state,
                 curve=own.rungs,
             )
@@ -299,34 +294,26 @@ class SearchRun:
         return self._first + of_round, fold
 
 
-def _record(candidate: Candidate, histories: list[History]) -> dict[str, Any]:
+def _record(candidate: Candidate) -> dict[str, Any]:
     """Return what is kept of a candidate."""
-    curves = [
-        [fold, {name: history[name] for name in _CURVE if name in history}]
-        for _, fold, history in histories
-    ]
     return {
         "results": candidate.results,
         "epochs": candidate.epochs,
         "diverged": candidate.diverged,
         "pruned_at": candidate.pruned_at,
         "rungs": candidate.rungs,
-        "curves": curves,
+        "curves": candidate.curves,
     }
 
 
 def _restored(stored: Any, n_splits: int) -> Candidate:
     candidate = Candidate.new(Proposal(stored.number, stored.params), n_splits)
     for name, value in stored.record.items():
-        if name != "curves":
-            setattr(candidate, name, value)
+        setattr(candidate, name, value)
     candidate.rungs = [(int(epoch), float(loss)) for epoch, loss in candidate.rungs]
+    candidate.curves = [
+        (fold, {name: np.array(values) for name, values in columns.items()})
+        for fold, columns in candidate.curves
+    ]
     candidate.is_stored = True
     return candidate
-
-
-def _restored_histories(row: int, stored: Any) -> list[History]:
-    return [
-        (row, fold, {name: np.array(values) for name, values in columns.items()})
-        for fold, columns in stored.record["curves"]
-    ]
