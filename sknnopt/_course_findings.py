@@ -109,13 +109,14 @@ def learning_rate_too_low(run: Run) -> Finding | None:
     """Look for steps so short that the loss falls steadily, and hardly."""
     if run.n_epochs < FEW_EPOCHS or run.n_diverged:
         return None
-    if not (_creeps(run) or _stands_still(run)):
+    is_creeping = _creeps(run)
+    if not (is_creeping or _stands_still(run)):
         return None
     if any(cause(run) for cause in (*_BLOCKS, initialization_variance)):
         return None
     return Finding(
         "learning_rate_too_low",
-        "severe" if _creeps(run) and run.progress < LEARNED else "mild",
+        "severe" if is_creeping and run.progress < LEARNED else "mild",
         {
             "update by weights": run.early_step,
             "share of the loss taken off": run.progress,
@@ -123,7 +124,7 @@ def learning_rate_too_low(run: Run) -> Finding | None:
         },
         "Each step moves the weights by next to nothing: the training loss falls "
         "evenly, and would do so for many more epochs."
-        if _creeps(run)
+        if is_creeping
         else "The training loss has not left the level of a constant response, though "
         "nothing else is in its way: steps of this length do not get off it.",
         rounded({"learning_rate": _rate(run) * 10}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from benchmarks.diagnosis._case import NO, Case, Verdict, is_worse
+from benchmarks.diagnosis._case import NO, Case, Numbers, Verdict, is_worse
 from benchmarks.diagnosis._training import Outcome, Run, constant_loss
 from sknnopt.optimizers import OPTIMIZERS
 
@@ -30,17 +30,19 @@ def _rate(case: Case) -> float:
 
 
 def learning_rate_too_high(case: Case) -> Verdict:
-    return _other_rate(case, (0.1, 0.01, 0.001))[1]
+    other = _better_rate(case, (0.1, 0.01, 0.001))
+    return NO if other is None else (True, other[1])
 
 
 def learning_rate_too_low(case: Case) -> Verdict:
-    other, (_, numbers) = _other_rate(case, (10.0, 100.0))
+    other = _better_rate(case, (10.0, 100.0))
     if other is None:
         return NO
+    outcome, numbers = other
     # Longer steps also get over weights that were badly drawn, and inputs of unlike
     # scales. Units that long steps have put to death wake up in longer ones, at times.
     is_low = (
-        _is_out_of_reach(case, other)
+        _is_out_of_reach(case, outcome)
         and not _is_badly_drawn(case)
         and not _is_badly_scaled(case)
         and not learning_rate_too_high(case)[0]
@@ -64,17 +66,17 @@ def _is_badly_scaled(case: Case) -> bool:
     return case.is_explained(case.refit(scale_inputs=True))
 
 
-def _other_rate(
+def _better_rate(
     case: Case, factors: tuple[float, ...]
-) -> tuple[Outcome | None, Verdict]:
-    """Return what the first rate came to that explains what is wrong, if one does."""
-    if case.is_harmed and case.trains_worse:
-        for factor in factors:
-            other = case.refit(learning_rate=_rate(case) * factor)
-            if case.is_explained(other) and case.is_explained(other, "train"):
-                numbers = {"factor": factor, "closed": case.closed(other)}
-                return other, (True, numbers)
-    return None, NO
+) -> tuple[Outcome, Numbers] | None:
+    """Return what the first rate that explains what is wrong came to, if one does."""
+    if not (case.is_harmed and case.trains_worse):
+        return None
+    for factor in factors:
+        other = case.refit(learning_rate=_rate(case) * factor)
+        if case.is_explained(other) and case.is_explained(other, "train"):
+            return other, {"factor": factor, "closed": case.closed(other)}
+    return None
 
 
 def divergence(case: Case) -> Verdict:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -55,21 +55,28 @@ MODULES = {
 }
 
 
-class RemoveStatement(Operator):
-    """Puts ``pass`` where something is called, raised, deleted or stored elsewhere.
+class _Replacement(Operator):
+    """Puts other code where a statement of some kind is."""
 
-    A local name is not stored elsewhere: without it the next line would fail at once.
-    """
+    code: str
+
+    @staticmethod
+    def is_meant(statement: Any) -> bool:
+        """Tell whether a statement is of this kind."""
+        raise NotImplementedError
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
-        """Yield where a statement starts and ends, if it can be removed."""
-        if node.type == "simple_stmt" and _has_effect(node.children[0]):
+        """Yield where a statement starts and ends, if it is of this kind."""
+        if node.type == "simple_stmt" and self.is_meant(node.children[0]):
             yield node.children[0].start_pos, node.children[0].end_pos
 
     def mutate(self, node: Any, index: int) -> Any:
         """Replace the statement."""
         del index
-        return _put_first(node, "pass")
+        old = node.children[0]
+        prefix = old.get_first_leaf().prefix
+        node.children[0] = Keyword(self.code, old.start_pos, prefix=prefix)
+        return node
 
     @classmethod
     def examples(cls) -> Sequence[Any]:
@@ -77,26 +84,30 @@ class RemoveStatement(Operator):
         return ()
 
 
-class ReturnNone(Operator):
+class RemoveStatement(_Replacement):
+    """Puts ``pass`` where something is called, raised, deleted or stored elsewhere.
+
+    A local name is not stored elsewhere: without it the next line would fail at once.
+    """
+
+    code = "pass"
+
+    @staticmethod
+    def is_meant(statement: Any) -> bool:
+        """Tell whether a statement has an effect."""
+        return _has_effect(statement)
+
+
+class ReturnNone(_Replacement):
     """Returns None instead of anything else."""
 
-    def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
-        """Yield where a return statement starts and ends, if it has a value."""
-        if node.type != "simple_stmt" or node.children[0].type != "return_stmt":
-            return
-        statement = node.children[0]
-        if statement.children[1].get_code().strip() != "None":
-            yield statement.start_pos, statement.end_pos
+    code = "return None"
 
-    def mutate(self, node: Any, index: int) -> Any:
-        """Replace the statement."""
-        del index
-        return _put_first(node, "return None")
-
-    @classmethod
-    def examples(cls) -> Sequence[Any]:
-        """Return none: the tests have them."""
-        return ()
+    @staticmethod
+    def is_meant(statement: Any) -> bool:
+        """Tell whether a statement returns a value."""
+        is_return = statement.type == "return_stmt"
+        return is_return and statement.children[1].get_code().strip() != "None"
 
 
 def _has_effect(statement: Any) -> bool:
@@ -109,13 +120,6 @@ def _has_effect(statement: Any) -> bool:
     target, sign = statement.children[:2]
     is_augmented = getattr(sign, "value", "=") != "=" or sign.type == "augassign"
     return is_augmented or target.type in {"atom_expr", "power"}
-
-
-def _put_first(node: Any, code: str) -> Any:
-    old = node.children[0]
-    prefix = old.get_first_leaf().prefix
-    node.children[0] = Keyword(code, old.start_pos, prefix=prefix)
-    return node
 
 
 #: Of the 132 ways in which cosmic-ray swaps arithmetic signs most fail at once on
@@ -246,7 +250,8 @@ def mutants_of(module: str, source: str) -> list[Mutant]:
     found = []
     for name, operator in OPERATORS.items():
         counts: Counter[str] = Counter()
-        starts = [start for node in nodes for start, _ in _positions(operator, node)]
+        places = (p for node in nodes for p in operator.mutation_positions(node))
+        starts = [start for start, _ in places]
         for occurrence, (line, column) in enumerate(starts):
             if any(low <= (line, column) < high for low, high in spans):
                 continue
@@ -255,10 +260,6 @@ def mutants_of(module: str, source: str) -> list[Mutant]:
             found.append(Mutant(module, name, occurrence, *place))
             counts[text] += 1
     return found
-
-
-def _positions(operator: Operator, node: Any) -> Sequence[tuple[Any, Any]]:
-    return list(operator.mutation_positions(node))
 
 
 def _idle_spans(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -320,14 +321,9 @@ def draw(sources: dict[str, str], n_mutants: int, seed: int) -> list[Mutant]:
         In random order.
     """
     everything = [m for name, text in sources.items() for m in mutants_of(name, text)]
-    ranked = [(_rank(mutant.key, seed), n) for n, mutant in enumerate(everything)]
-    heapq.heapify(ranked)
-    drawn: list[Mutant] = []
-    while ranked and len(drawn) < n_mutants:
-        mutant = everything[heapq.heappop(ranked)[1]]
-        if _is_another(sources[mutant.module], mutant):
-            drawn.append(mutant)
-    return drawn
+    ranked = sorted(everything, key=lambda mutant: _rank(mutant.key, seed))
+    others = (m for m in ranked if _is_another(sources[m.module], m))
+    return list(islice(others, n_mutants))
 
 
 def _rank(key: str, seed: int) -> str:

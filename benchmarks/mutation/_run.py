@@ -97,7 +97,6 @@ class Trial:
         self.sources = read(root / "sknnopt") if sources is None else sources
         found = {**versions(), **{n: metadata.version(n) for n in _TOOLS}}
         self._store = Store(out / "mutation.json", found)
-        self._known = {row["key"]: row for row in self._store.result()["rows"]}
         self._seconds = reach.seconds()
 
     def run(self, drawn: Sequence[Mutant], n_jobs: int = 1) -> None:
@@ -110,7 +109,8 @@ class Trial:
         n_jobs : int, default=1
             Processes at a time.
         """
-        new = [mutant for mutant in drawn if not self._is_known(mutant)]
+        stored = self._stored()
+        new = [m for m in drawn if not self._holds(m, stored.get(m.key))]
         n_copies = min(n_jobs, len(new))
         with copied(self._root, n_copies) as roots, ThreadPoolExecutor(n_jobs) as pool:
             copies: SimpleQueue[Path] = SimpleQueue()
@@ -120,8 +120,10 @@ class Trial:
             for future in as_completed(futures):
                 self._keep(futures[future], future.result())
 
-    def _is_known(self, mutant: Mutant) -> bool:
-        row = self._known.get(mutant.key)
+    def _stored(self) -> dict[str, dict[str, Any]]:
+        return {row["key"]: row for row in self._store.result()["rows"]}
+
+    def _holds(self, mutant: Mutant, row: dict[str, Any] | None) -> bool:
         if row is None or not self._has(row["killer"]):
             return False
         return row["witness"] == self._witness(self._root, mutant, row["killer"])
@@ -204,7 +206,7 @@ class Trial:
         dict
             As of :class:`benchmarks._store.Store`.
         """
-        stored = {row["key"]: row for row in self._store.result()["rows"]}
+        stored = self._stored()
         known = [mutant for mutant in drawn if mutant.key in stored]
         rows = [self._described(stored[mutant.key], mutant) for mutant in known]
         return {**self._store.result(), "rows": rows, "n_drawn": len(drawn)}
