@@ -520,9 +520,14 @@ def test_budget_leaves_out_what_is_not_there(two_tables, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+def _needs_keras():
+    if absent := _keras.missing():
+        pytest.skip(f"{', '.join(absent)} not installed")
+
+
 def _problem(table, seconds=0.2):
     X = pd.DataFrame(table[0]).rename(columns=str)
-    return Problem(Split(X, X[:9], table[1], table[1][:9]), seconds, 0)
+    return Problem(Split(X, X[:9].copy(), table[1], table[1][:9]), seconds, 0)
 
 
 def _small_space(kind, prefix=""):
@@ -940,7 +945,7 @@ def test_command_line_hands_over_the_time(tmp_path, monkeypatch):
 @KERAS_WARNS
 def test_keras_searches_the_given_candidates(table, monkeypatch):
     """Its trials are the candidates, in their order, and the best is fitted again."""
-    pytest.importorskip("keras_tuner")
+    _needs_keras()
     X, y = table
     candidates = _candidates.draw_candidates(2)
     built = []
@@ -988,8 +993,11 @@ def test_faster_number_of_threads_is_taken():
 @KERAS_WARNS
 @pytest.mark.parametrize("kind", ["random", "hyperband"])
 def test_keras_searches_within_a_time(kind, table):
-    """A search ends soon after its time, and the model it selected predicts."""
-    pytest.importorskip("keras_tuner")
+    """A search ends soon after its time, and the model it selected predicts.
+
+    It knows the categories of rows that were held out in the search, too.
+    """
+    _needs_keras()
     from skopt.space import Categorical, Integer, Real
 
     dimensions = {
@@ -1002,12 +1010,15 @@ def test_keras_searches_within_a_time(kind, table):
         "l2": Real(1e-6, 1e-1, prior="log-uniform"),
         "learning_rate": Real(1e-4, 1e-1, prior="log-uniform"),
     }
-    begun = time.perf_counter()
     problem = _problem(table, 1.0)
+    rows = problem.rows
+    for X in (rows.X_train, rows.X_test):
+        X["own"] = pd.Categorical(X.index)
+    begun = time.perf_counter()
     found = _keras_budget.search_with_keras(problem, kind, dimensions)
     assert time.perf_counter() - begun > found.seconds >= 1.0
     assert found.n_candidates >= 1
     assert found.best_loss == found.curve[-1][1]
-    probability = found.predict_proba(problem.rows.X_test)
+    probability = found.predict_proba(rows.X_test)
     assert probability.shape == (9, 2)
     np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=1e-5)

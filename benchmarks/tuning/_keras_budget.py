@@ -94,8 +94,11 @@ def _refitted(
     hp = trial.hyperparameters
     # Steps are epochs of its last fit; Hyperband's begin where an earlier one ended.
     epochs = hp.values.get("tuner/initial_epoch", 0) + int(trial.best_step) + 1
+    rows = numbers(X)
+    # Among all rows there may be categories that were held out before.
+    model.n_features = rows.shape[1]
     network = model.build(hp)
-    model.fit(hp, network, numbers(X), y, epochs=epochs, verbose=0)
+    model.fit(hp, network, rows, y, epochs=epochs, verbose=0)
     return lambda frame: np.asarray(network.predict(numbers(frame), verbose=0))
 
 
