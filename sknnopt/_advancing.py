@@ -74,7 +74,7 @@ class Batch:
         loop = self._loop
         self._progress.advance(len(loop.live))
         self._remaining -= len(loop.live)
-        line = loop.epoch()
+        line = loop.epoch(at_once=False)
         if (losses := line.get("valid_loss")) is not None:
             self._best[loop.live] = np.fmin(self._best[loop.live], losses)
         self.is_over = not loop.settle(line)

@@ -204,8 +204,15 @@ class Loop:
         rows = self._tensor(spread(self.layout, values[:1] if is_shared else values))
         return rows.expand(len(values), -1)
 
-    def epoch(self) -> dict[str, np.ndarray]:
+    def epoch(self, *, at_once: bool = True) -> dict[str, np.ndarray]:
         """Train every living member for one epoch and measure it.
+
+        Parameters
+        ----------
+        at_once : bool, default=True
+            Whether the line is whole when this returns. Else what is known of layers
+            is written into it some epochs later, which takes less time: before any
+            member leaves, and in :meth:`standing`, at the latest.
 
         Returns
         -------
@@ -233,6 +240,8 @@ class Loop:
         means = np.concatenate(totals)
         n_rows = epochs.rows_of_step[: len(means)]
         loss = np.cumsum(means * n_rows, axis=0)[-1] / n_rows.sum(axis=0)
+        if at_once:
+            self._monitor.read()
         last = np.clip(epochs.n_steps, 1, len(means)) - 1
         return self._measured(loss, rates[last, np.arange(len(last))])
 
@@ -311,7 +320,7 @@ class Loop:
     def _move(self, step: int, rate: Tensor) -> None:
         """Clip the gradient and update the weights; look on, where that is asked."""
         if is_read := self._monitor.wants(step):
-            self._monitor.before()
+            self._monitor.before(step)
         self._clip(self.gradient)
         self._update(step, rate)
         if is_read:
@@ -437,6 +446,7 @@ class Loop:
         """Write the state of the ended members back and go on without them."""
         if not ended.any():
             return
+        self._monitor.read()
         gone, left = np.flatnonzero(ended), np.flatnonzero(~ended)
         self._whole.put(self.live[gone], self.record.take(gone).compact(self.kind))
         if len(left):
@@ -464,6 +474,7 @@ class Loop:
 
     def standing(self) -> Snapshot:
         """Return a copy of where the run stands, between two epochs."""
+        self._monitor.read()
         members = np.arange(len(self._whole.epochs))
         whole = self._whole.take(members)
         whole.put(self.live, self.record.compact(self.kind))

@@ -1,7 +1,8 @@
 """What a history tells of each layer: gradients, updates and activations.
 
 As in a step, the calls cost more than the arithmetic, and most of all the first of
-each kind in an epoch: all layers are read at once, by few functions.
+each kind in a while. So a step is only noted, on a page of its own; all layers of
+several pages are read at once, by few functions.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from sknnopt._history import LAYERS, STATISTICS
-from sknnopt._job import Job
+from sknnopt._job import Job, Kind
 from sknnopt._layout import Layout
 from sknnopt._members import runs
 from sknnopt.activations import ACTIVATIONS, ActivationOption
@@ -21,6 +22,9 @@ from sknnopt.activations import ACTIVATIONS, ActivationOption
 _GRADIENT, _UPDATE, _DEAD, *_ = range(len(STATISTICS))
 #: Rows of a batch whose activations are read: enough for shares and moments.
 N_ROWS = 64
+#: Pages that are read at once at most, and bytes of them: more would not stay near the
+#: processor.
+_N_PAGES, _N_BYTES = 16, 1 << 19
 #: An output is saturated where the derivative is below this share of its largest.
 SATURATION = 0.05
 
@@ -73,15 +77,31 @@ class Monitor:
         self._starts = layer_starts(layout)
         self._gradient, self._weights = _source(gradient), _source(weights)
         self._outputs = [_source(output) for output in outputs]
-        # The gradient, the weights before an update, and their difference by it.
-        self._flat = np.empty((3, *weights.shape), job.kind.dtype)
-        # A step's numbers: the network's gradient norm, and all of each layer.
-        self._read = np.full((len(job), 1 + initial[0].size), np.nan)
-        self._layers = _of_layers(self._read)
         self._read_outputs = OutputReader(
             [kind.architecture.activations for kind in job.member_kinds],
             job.kind.architecture.hidden,
         )
+        self._make_pages(weights.shape, job.kind)
+
+    def _make_pages(self, shape: Sequence[int], kind: Kind) -> None:
+        """Make room for what is noted of steps until it is read."""
+        n_members, n_columns = shape
+        hidden = kind.architecture.hidden
+        n_rows = min(N_ROWS, self._outputs[0]().shape[1]) if hidden else 0
+        # The gradient, and the weights before and after an update.
+        numbers = n_members * (3 * n_columns + n_rows * sum(hidden))
+        n_bytes = numbers * np.dtype(kind.dtype).itemsize
+        n_pages = max(1, min(_N_PAGES, _N_BYTES // n_bytes))
+        self._flat = np.empty((n_pages, 3, *shape), kind.dtype)
+        self._values = np.empty((n_pages, n_members, n_rows, sum(hidden)), kind.dtype)
+        # A step's numbers: the network's gradient norm, and all of each layer.
+        n_numbers = 1 + self._initial[0].size
+        self._read = np.full((n_pages, n_members, n_numbers), np.nan)
+        self._layers = _of_layers(self._read)
+        #: For each page in use the sums of its epoch, and who of the members counts.
+        self._noted: list[tuple[np.ndarray, Members]] = []
+        #: Members with equally many rows, and how many; alike on all pages.
+        self._groups: list[tuple[Members, int]] = []
 
     def begin(self, is_new: np.ndarray) -> None:
         """Begin an epoch.
@@ -92,7 +112,7 @@ class Monitor:
             Whether a network is as it was drawn.
         """
         self._is_new, self._any_new = is_new, bool(np.count_nonzero(is_new))
-        self._sum = np.zeros(self._read.shape)
+        self._sum = np.zeros(self._read.shape[1:])
         self._n_read = 0
 
     def wants(self, step: int) -> bool:
@@ -101,15 +121,14 @@ class Monitor:
         if self.monitor == "off":
             return False
         is_asked = self.monitor == "full" or step in self._last
-        return is_asked or (step == 0 and self._any_new)
+        return is_asked or self._is_first(step)
 
-    def before(self) -> None:
-        """Read the gradient before it is clipped, and the weights before the update."""
-        self._flat[0] = self._gradient()
-        self._flat[1] = self._weights()
+    def _is_first(self, step: int) -> bool:
+        """Tell whether it is the first step of a network."""
+        return step == 0 and self._any_new
 
-    def after(self, step: int) -> None:
-        """Read the weights after the update, and what the hidden layers put out.
+    def before(self, step: int) -> None:
+        """Note the gradient before it is clipped, and the weights before the update.
 
         Parameters
         ----------
@@ -117,21 +136,54 @@ class Monitor:
             Its number in the epoch.
         """
         wanted, groups = self._plan(step)
-        is_first = step == 0 and self._any_new
-        layers = self._layers
+        if self._is_first(step):
+            groups = _groups(self._rows[0])
+        if groups is not self._groups or len(self._noted) == len(self._flat):
+            self.read()
+            self._groups = groups
+        page = self._flat[len(self._noted)]
+        page[0] = self._gradient()
+        page[1] = self._weights()
+        self._noted.append((self._sum, wanted))
+
+    def after(self, step: int) -> None:
+        """Note the weights after the update, and what the hidden layers put out.
+
+        Parameters
+        ----------
+        step : int
+            Its number in the epoch.
+        """
+        number = len(self._noted) - 1
+        self._flat[number, 2] = self._weights()
+        if self._outputs:
+            n_rows = self._values.shape[2]
+            outputs = [output()[:, :n_rows] for output in self._outputs]
+            np.concatenate(outputs, axis=2, out=self._values[number])
+        if self._is_first(step):
+            self.read()
+            self._initial[self._is_new] = self._layers[number, self._is_new]
+
+    def read(self) -> None:
+        """Turn what was noted of steps into the numbers of their epochs."""
+        n_pages = len(self._noted)
+        if not n_pages:
+            return
+        read, layers = self._read[:n_pages], self._layers[:n_pages]
         with np.errstate(all="ignore"):  # a run that diverges has any numbers
-            np.subtract(self._flat[1], self._weights(), out=self._flat[2])
-            squares = layer_squares(self._flat, self._starts)
+            flat = self._flat[:n_pages]
+            np.subtract(flat[:, 1], flat[:, 2], out=flat[:, 2])
+            squares = layer_squares(flat, self._starts)
             norms = np.sqrt(squares)
-            layers[:, _GRADIENT] = norms[0]
-            layers[:, _UPDATE] = norms[2] / norms[1]
-            for members, n_rows in _groups(self._rows[0]) if is_first else groups:
-                outputs = [output()[members, :n_rows] for output in self._outputs]
-                layers[members, _DEAD:, :-1] = self._read_outputs(outputs, members)
-            self._read[:, 0] = np.sqrt(np.add.reduce(squares[0], axis=1))
-            self._sum[wanted] += self._read[wanted]
-        if is_first:
-            self._initial[self._is_new] = layers[self._is_new]
+            layers[:, :, _GRADIENT] = norms[:, 0]
+            layers[:, :, _UPDATE] = norms[:, 2] / norms[:, 1]
+            for members, n_rows in self._groups:
+                values = self._values[:n_pages, members, :n_rows]
+                layers[:, members, _DEAD:, :-1] = self._read_outputs(values, members)
+            read[:, :, 0] = np.sqrt(np.add.reduce(squares[:, 0], axis=2))
+            for numbers, (total, wanted) in zip(read, self._noted, strict=True):
+                total[wanted] += numbers[wanted]
+        self._noted.clear()
 
     def _plan(self, step: int) -> tuple[Members, list[tuple[Members, int]]]:
         """Return whose step counts, and these in groups of equally many rows."""
@@ -149,11 +201,13 @@ class Monitor:
         -------
         dict of ndarray
             The network's gradient norm, and all of each layer; empty if nothing was
-            asked for. NaN where an epoch was cut short before a step that was.
+            asked for. NaN where an epoch was cut short before a step that was. Where
+            ``monitor`` is ``"light"`` they are filled in by :meth:`read` at the latest.
         """
         if self.monitor == "off":
             return {}
         if self.monitor == "full":
+            self.read()
             count = np.minimum(self.n_steps, self._n_read)
             self._sum /= count[:, None]
         elif self._n_read < len(self._rows):
@@ -162,8 +216,8 @@ class Monitor:
 
 
 def _of_layers(numbers: np.ndarray) -> np.ndarray:
-    """Return a view of what belongs to layers, (members, statistics, layers)."""
-    return numbers[:, 1:].reshape(len(numbers), len(STATISTICS), -1)
+    """Return a view of what belongs to layers, (..., statistics, layers)."""
+    return numbers[..., 1:].reshape(*numbers.shape[:-1], len(STATISTICS), -1)
 
 
 def layer_starts(layout: Layout) -> np.ndarray:
@@ -210,45 +264,44 @@ class OutputReader:
         self._blocks = list(_blocks(activations, widths))
 
     def __call__(
-        self, outputs: Sequence[np.ndarray], members: Members = slice(None)
+        self, values: np.ndarray, members: Members = slice(None)
     ) -> np.ndarray:
         """Read the layers of some members.
 
         Parameters
         ----------
-        outputs : sequence of ndarray of shape (members, rows, units)
-            Each hidden layer's.
+        values : ndarray of shape (..., members, rows, units)
+            What all hidden layers put out, one beside the other; it is written over.
         members : slice or ndarray of int, default=slice(None)
             Which members these are.
 
         Returns
         -------
-        ndarray of shape (members, 4, hidden layers)
+        ndarray of shape (..., members, 4, hidden layers)
             The shares of dead units and of saturated outputs (NaN where an activation
             knows no such thing), their mean, and their variance over the rows, as a
             mean over the units.
         """
-        if not outputs:  # a linear model: whoever is asked for, nothing is known
-            return np.empty((1, 4, 0))
-        values = np.concatenate(outputs, axis=2)
-        n_members, n_rows, n_units = values.shape
-        of_units = np.empty((4, n_members, n_units), values.dtype)
-        of_units[:2] = np.nan
-        sums = np.add.reduce(values, axis=1, out=of_units[2])
+        *others, n_rows, n_units = values.shape
+        of_units = np.empty((4, *others, n_units), values.dtype)
+        dead, saturated, sums, squares = of_units
+        dead[:], saturated[:] = np.nan, np.nan
+        np.add.reduce(values, axis=-2, out=sums)
         for where, units, option in self._blocks:
             own = _places(where, members)
             if option.is_cut:  # never below 0: the sum is 0 if all outputs are
-                of_units[0, own, units] = sums[own, units] == 0
+                dead[..., own, units] = sums[..., own, units] == 0
             elif option.limits is not None:
-                is_flat = _is_saturated(values[own, :, units], *option.limits)
-                of_units[1, own, units] = np.add.reduce(is_flat, axis=1)
+                is_flat = _is_saturated(values[..., own, :, units], *option.limits)
+                saturated[..., own, units] = np.add.reduce(is_flat, axis=-2)
         # What is left of the rows' differences, whatever the units' own levels.
-        values -= (sums / n_rows)[:, None]
+        values -= (sums / n_rows)[..., None, :]
         np.square(values, out=values)
-        np.add.reduce(values, axis=1, out=of_units[3])
-        read = np.add.reduceat(of_units, self._starts, axis=2) / self._widths
+        np.add.reduce(values, axis=-2, out=squares)
+        read = np.add.reduceat(of_units, self._starts, axis=-1) / self._widths
         read[1:] /= n_rows
-        return read.swapaxes(0, 1)
+        by_member: np.ndarray = np.moveaxis(read, 0, -2)
+        return by_member
 
 
 def _blocks(

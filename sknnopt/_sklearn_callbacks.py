@@ -223,10 +223,10 @@ class WatchedLoop(Loop):
         super().__init__(job, record, hooks, **options)
         self._watch, self._trained = watch, trained
 
-    def epoch(self) -> dict[str, np.ndarray]:
+    def epoch(self, *, at_once: bool = True) -> dict[str, np.ndarray]:
         """Train for one epoch, and tell of its beginning."""
         self._watch.task.begin_epoch()
-        return super().epoch()
+        return super().epoch(at_once=at_once)
 
     def settle(self, line: dict[str, np.ndarray], stop_all: bool = False) -> bool:
         """Judge the epoch, tell of its end, and stop if a callback wants it."""

@@ -276,7 +276,7 @@ class MemberNet(NeuralNet):
 
     def _fit_quietly(self, loop: Loop) -> list[dict[str, np.ndarray]]:
         """Walk the epochs with nobody to tell of them."""
-        while loop.settle(loop.epoch()):
+        while loop.settle(loop.epoch(at_once=False)):
             pass
         self._take_result(loop)
         return loop.history

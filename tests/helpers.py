@@ -177,10 +177,10 @@ def duplicate(record):
     return copy.deepcopy(record)
 
 
-def train(job, record=None, hooks=None):
+def train(job, record=None, hooks=None, *, at_once=False):
     """Train until all have stopped; return the record and the history's lines."""
     loop = Loop(job, start(job) if record is None else record, hooks)
-    while loop.settle(loop.epoch()):
+    while loop.settle(loop.epoch(at_once=at_once)):
         pass
     return loop.result(), loop.history
 

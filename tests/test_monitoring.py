@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -74,7 +74,8 @@ def test_reading_of_a_layer(name, values, dead, saturated):
     """Shares are counted, and the variance is that over rows, averaged over units."""
     outputs = np.array(values, dtype=float)
     read = OutputReader([(name,)], [outputs.shape[1]])
-    found = read([outputs[None]])[0, :, 0]
+    found = read(outputs[None])[0, :, 0]
+    outputs = np.array(values, dtype=float)
     expected = [dead, saturated, outputs.mean(), outputs.var(axis=0).mean()]
     np.testing.assert_allclose(found, expected, rtol=1e-14)
 
@@ -85,14 +86,14 @@ def test_members_with_activations_of_their_own(widths):
     names = [("relu", "relu"), ("relu", "tanh"), ("tanh", "gelu"), ("sigmoid", "relu")]
     names = [own[: len(widths)] for own in names]
     rng = np.random.default_rng(0)
-    outputs = [rng.uniform(0, 1, (4, 11, n)).astype(np.float32) for n in widths]
-    outputs[0][:2, :, :1] = 0.0
+    outputs = rng.uniform(0, 1, (4, 11, sum(widths))).astype(np.float32)
+    outputs[:2, :, :1] = 0.0
     together = OutputReader(names, widths)
     for members in (slice(None), np.array([1, 2]), np.array([0, 3])):
-        found = together([output[members] for output in outputs], members)
+        found = together(outputs[members].copy(), members)
         for own, member in zip(found, np.arange(4)[members], strict=True):
             alone = OutputReader([names[member]], widths)
-            (expected,) = alone([output[[member]] for output in outputs])
+            (expected,) = alone(outputs[[member]])
             np.testing.assert_array_equal(own, expected)
 
 
@@ -120,9 +121,9 @@ def _watch(kind, sizes):
     return watch, initial, (gradient, weights, outputs)
 
 
-def _feed(watch, watched, layout):
+def _feed(watch, watched, layout, seed):
     """Show a monitor an epoch of random steps; return what it was shown."""
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seed)
     gradient, weights, outputs = watched
     real = torch.zeros(1, layout.n_trained, dtype=torch.float64)
     for segment in layout.trained:
@@ -139,7 +140,7 @@ def _feed(watch, watched, layout):
             draw(output)
         before = [draw(place).mul_(real).clone() for place in (gradient, weights)]
         if is_wanted:
-            watch.before()
+            watch.before(step)
         # The clipper and the update change both.
         draw(gradient)
         after = draw(weights).mul_(real).clone()
@@ -180,16 +181,22 @@ def test_statistics_of_an_epoch(monitor, normalization):
     watch, initial, watched = _watch(kind, (20, 13, 7))
     rows = np.array([[8, 8, 7], [8, 5, 0], [4, 0, 0]])
     is_new = np.array([True, False, True])
-    watch.begin(is_new)
-    shown = _feed(watch, watched, layout)
-    columns = watch.columns()
-    for member, n_steps in enumerate((3, 2, 1)):
+    shown, columns = [], []
+    for epoch in range(3):
+        watch.begin(is_new if epoch == 0 else np.zeros(3, dtype=bool))
+        shown.append(_feed(watch, watched, layout, seed=epoch))
+        columns.append(watch.columns())
+    watch.read()
+    for epoch, member in product(range(3), range(3)):
+        own, n_steps = shown[epoch], 3 - member
         steps = range(n_steps) if monitor == "full" else [n_steps - 1]
-        read = [_expected(shown[s], member, rows[s, member], layout) for s in steps]
-        np.testing.assert_allclose(columns[LAYERS][member], np.mean(read, 0), 1e-12)
-        norms = [shown[step][0][member].norm().item() for step in steps]
-        assert columns["gradient_norm"][member] == pytest.approx(np.mean(norms))
-        first = _expected(shown[0], member, rows[0, member], layout)
+        read = [_expected(own[s], member, rows[s, member], layout) for s in steps]
+        found = columns[epoch]
+        np.testing.assert_allclose(found[LAYERS][member], np.mean(read, 0), 1e-12)
+        norms = [own[step][0][member].norm().item() for step in steps]
+        assert found["gradient_norm"][member] == pytest.approx(np.mean(norms))
+    for member in range(3):
+        first = _expected(shown[0][0], member, rows[0, member], layout)
         expected = first if is_new[member] else np.full_like(first, np.nan)
         np.testing.assert_allclose(initial[member], expected, rtol=1e-12)
 
@@ -258,6 +265,20 @@ def test_statistics_do_not_depend_on_company(monitor):
         for name, values in history_of(together, member).items():
             if name != "member":
                 np.testing.assert_array_equal(values, history_of(alone, 0)[name])
+
+
+@pytest.mark.parametrize("hidden", [(), (5, 4), (64, 64)])
+@pytest.mark.parametrize("sizes", [(16, 16, 16), (20, 13, 7)])
+def test_numbers_that_come_late_are_the_same(sizes, hidden):
+    """Read at once or after many epochs, and whoever has left, they are equal."""
+    kind = make_kind(hidden=hidden, dtype=np.dtype(np.float32))
+    job = make_job(kind, sizes, max_epochs=[40, 21, 2])
+    (_, late), (_, at_once) = train(job), train(job, at_once=True)
+    for line, expected in zip(late, at_once, strict=True):
+        assert line.keys() == expected.keys()
+        for name, values in expected.items():
+            np.testing.assert_array_equal(line[name], values)
+        assert np.isfinite(line[LAYERS][:, :2]).all()
 
 
 # ---------------------------------------------------------------- clipping
