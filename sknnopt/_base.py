@@ -22,12 +22,12 @@ from sklearn.utils.validation import (
 )
 
 from sknnopt._architecture import Architecture
+from sknnopt._assembly import Data
 from sknnopt._callbacks import check_callbacks
 from sknnopt._checked import Checked
 from sknnopt._diagnosed import Diagnosed
 from sknnopt._export import Exported
 from sknnopt._fitting import (
-    Data,
     Mode,
     Trained,
     is_gathered,

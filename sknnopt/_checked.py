@@ -16,7 +16,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from sknnopt._fitting import Data, Mode, check_device, rescaled
+from sknnopt._assembly import Data, rescaled
+from sknnopt._fitting import Mode, check_device
 from sknnopt._inputs import FLOATS, Inputs, make_inputs
 from sknnopt._naming import named
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from numbers import Integral
 from typing import Any, Literal
 
@@ -18,17 +18,16 @@ import torch
 from sklearn.utils import check_random_state
 
 from sknnopt._architecture import Architecture, per_layer
+from sknnopt._assembly import Data, make_job
 from sknnopt._checkpoint import Checkpoint, data_digest, identity_of
 from sknnopt._evidence import facts_of
-from sknnopt._feed import row_number_dtype, row_numbers
 from sknnopt._fits import Fit
-from sknnopt._folds import Folds, held_out_folds
+from sknnopt._folds import Folds
 from sknnopt._guard import Guard
 from sknnopt._interrupts import Interrupt
-from sknnopt._job import Job, Kind, Rows, Table
+from sknnopt._job import Job, Kind
 from sknnopt._loop import Loop
 from sknnopt._network import plain_mode
-from sknnopt._plan import make_kind, make_settings, stops_early
 from sknnopt._progress import progress_callbacks
 from sknnopt._record import Record, fresh_slots, make_generators
 from sknnopt._sklearn_callbacks import (
@@ -38,56 +37,13 @@ from sknnopt._sklearn_callbacks import (
     has_own_callbacks,
 )
 from sknnopt._snapshot import Snapshot
-from sknnopt._splits import held_out_rows
 from sknnopt._spreading import is_worthwhile, train_spread
 from sknnopt._tasks import current, exchange, ordinal
 from sknnopt._threads import n_cores, n_torch_threads
 from sknnopt._training import MemberNet
-from sknnopt.losses import LOSSES
 
 #: New networks, a new run from the weights of the last, or that run continued.
 Mode = Literal["new", "warm", "continue"]
-
-#: Range of the largest sample weight within which weights are used as they are.
-_MODERATE = (1e-20, 1e20)
-
-
-@dataclass(frozen=True)
-class Data:
-    """Checked features, encoded target and weights (None: one each).
-
-    The target is in the type of training, or class indices. ``weight`` counts in
-    training; ``sample_weight`` is without the classes' weights.
-    """
-
-    X: Any
-    target: np.ndarray
-    weight: np.ndarray | None = None
-    sample_weight: np.ndarray | None = None
-
-    @cached_property
-    def counted(self) -> np.ndarray:
-        """The rows that have a weight, ascending."""
-        n_rows = self.X.shape[0]
-        if self.weight is None:
-            return row_numbers(n_rows)
-        counted = np.flatnonzero(self.weight).astype(row_number_dtype(n_rows))
-        if len(counted) == 0:
-            raise ValueError(
-                "All rows have weight zero, by sample_weight or by class_weight. At "
-                "least one must count."
-            )
-        return counted
-
-    def rows(self, index: np.ndarray) -> Rows:
-        """Return some of the rows for a member."""
-        weight = None if self.weight is None else self.weight[index]
-        return Rows(self.table, index, weight)
-
-    @cached_property
-    def table(self) -> Table:
-        """All rows, for members to draw from."""
-        return Table(self.X, self.target)
 
 
 @dataclass(frozen=True)
@@ -170,7 +126,7 @@ def train(
             seeds = tuple(checkpoint.seeds)
         if fold_seed is None:
             fold_seed = seeds[0] if seeds else 0
-        job = _make_job(estimator, architecture, loss, data, valid, fold_seed, n_epochs)
+        job = make_job(estimator, architecture, loss, data, valid, fold_seed, n_epochs)
         if mode == "new" or record is None:
             names, scale = _weight_init(estimator, architecture)
             start = partial(Record.start, job.kind, names, scale, seeds)
@@ -385,73 +341,6 @@ def _resume(
     return record
 
 
-def _make_job(
-    estimator: Any,
-    architecture: Architecture,
-    loss: str,
-    data: Data,
-    valid: Data | None,
-    seed: int,
-    n_epochs: int | None,
-) -> Job:
-    restore_best = n_epochs is None and stops_early(
-        estimator.early_stopping, len(data.counted), is_given=valid is not None
-    )
-    rows, held_out = _rows(estimator, loss, data, valid, seed, restore_best)
-    kind = make_kind(
-        estimator,
-        architecture,
-        loss,
-        n_rows=max(len(r) for r in rows),
-        dtype=data.X.dtype,
-        restore_best=restore_best,
-    )
-    return Job(
-        kind=kind,
-        settings=make_settings(
-            estimator, architecture, loss, len(rows), len(data.counted)
-        ),
-        rows=rows,
-        held_out=held_out,
-        n_epochs=n_epochs,
-    )
-
-
-def _rows(
-    estimator: Any,
-    loss: str,
-    data: Data,
-    valid: Data | None,
-    seed: int,
-    is_split: bool,
-) -> tuple[list[Rows], list[Rows]]:
-    """Return the rows that each member trains on, and those it is validated on."""
-    members = int(estimator.n_members)
-    counted = data.counted
-    if valid is not None:
-        held_out = [valid.rows(valid.counted)] * members
-        return [data.rows(counted)] * members, held_out
-    if not is_split:
-        return [data.rows(counted)] * members, []
-    is_classification = LOSSES[loss].task == "classification"
-    y = data.target
-    is_single = y.shape[1] == 1
-    if is_single:
-        y = y[:, 0]
-        if is_classification and hasattr(estimator.validation_fraction, "split"):
-            y = y.astype(np.int64)
-    given = (estimator.validation_fraction, data.X, y, counted)
-    stratify = is_classification and is_single
-    if members == 1:
-        splits = [held_out_rows(*given, stratify=stratify, seed=seed)]
-    else:
-        splits = held_out_folds(*given, stratify=stratify, seed=seed, n_members=members)
-    # Members that hold out the same rows share them.
-    parts = [(data.rows(train), data.rows(valid)) for train, valid in splits]
-    pairs = [parts[member % len(parts)] for member in range(members)]
-    return [train for train, _ in pairs], [valid for _, valid in pairs]
-
-
 def check_device(device: str) -> None:
     """Refuse a device that is not there.
 
@@ -474,23 +363,3 @@ def check_device(device: str) -> None:
             f"The 'device' parameter must name a torch device that is available here, "
             f"such as 'cpu' or 'cuda'. Got {device!r} instead: {error}"
         ) from error
-
-
-def rescaled(weight: np.ndarray) -> np.ndarray:
-    """Bring weights that single precision would lose into range.
-
-    Their scale is of no consequence, but for the counts of batch normalization.
-
-    Parameters
-    ----------
-    weight : ndarray of shape (n_rows,)
-        Weights of the rows, zero or more.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,)
-        The same, divided by the largest where that is extreme.
-    """
-    largest = weight.max()
-    is_moderate = _MODERATE[0] < largest < _MODERATE[1]
-    return weight if is_moderate or largest == 0 else weight / largest

@@ -24,6 +24,7 @@ from sknnopt._members import Updates
 from sknnopt._monitoring import Monitor
 from sknnopt._network import MemberNetwork
 from sknnopt._propagation import Propagation
+from sknnopt._rates import adapt_to_plateau, rates_of_steps
 from sknnopt._record import Record
 from sknnopt._reduction import sum_over_rows
 from sknnopt._scores import Evaluation
@@ -35,12 +36,6 @@ from sknnopt.penalties import (
     l1_penalty,
     l2_penalty,
 )
-from sknnopt.schedules import SCHEDULES, reduce_on_plateau, warmup
-
-#: Epochs without improvement at which the plateau schedule acts at the latest. Where
-#: half of ``n_iter_no_change`` is sooner it acts then, and so comes before the end.
-_PLATEAU_PATIENCE = 10
-
 
 #: Rows whose losses are computed at once. Larger tensors are given back to the system
 #: and taken anew each time, which costs more than the arithmetic.
@@ -227,7 +222,9 @@ class Loop:
         epochs = self.epochs
         self._before.copy_(self.record.weights)
         self._monitor.begin(self.record.epochs == 0)
-        rates = self._rates()
+        rates = rates_of_steps(
+            self.record, self.job.settings, self.kind.lr_schedule, epochs.n_steps
+        )
         of_step = self._tensor(rates[..., None]).unbind(0)
         totals = []
         for chunk in epochs(self.record.generators):
@@ -334,20 +331,6 @@ class Loop:
         busy = torch.from_numpy(self.epochs.n_steps > step)
         self._updates.of_some(busy.to(self.gradient.device), rate)
 
-    def _rates(self) -> np.ndarray:
-        """Return the learning rate of each step, ``(steps, members)``."""
-        settings, n_steps = self.job.settings, self.epochs.n_steps[:, None]
-        # Counted in epochs of this size: a partial fit may come with any other.
-        begun = self.record.run_epochs[:, None] * n_steps
-        done = begun + np.arange(n_steps.max(), dtype=float)
-        make = SCHEDULES[self.kind.lr_schedule].make
-        horizon = n_steps * settings.max_epochs[:, None]
-        factor = make(done, horizon, settings.lr_decay[:, None])
-        factor = factor * warmup(done, n_steps * settings.warmup[:, None])
-        base = settings.learning_rate * self.record.plateau_factor
-        rates: np.ndarray = (base[:, None] * factor).T
-        return rates
-
     def _measured(self, loss: np.ndarray, rate: np.ndarray) -> dict[str, np.ndarray]:
         line = {
             "member": self.live,
@@ -396,15 +379,11 @@ class Loop:
         else:
             monitored = line["train_loss"] + line.get("penalty", 0.0)
         diverged = self._return_diverged(line)
-        improved = monitored < record.best_loss - settings.tol
-        record.stale = np.where(improved, 0, record.stale + 1)
-        better = (monitored < record.best_loss) & ~diverged
-        record.best_loss = np.where(better, monitored, record.best_loss)
-        record.best_epoch = np.where(better, record.epochs, record.best_epoch)
+        better = record.note_best(monitored, settings.tol, diverged)
         if self.kind.restore_best and better.any():
             where = self._positions(better)
             record.best_weights[where] = record.weights[where]
-        self._adapt_to_plateau(monitored)
+        adapt_to_plateau(record, settings, self.kind.lr_schedule, monitored)
         ended = diverged | (record.stale >= settings.patience)
         ended |= (record.epochs >= self._last_epoch) | self._is_late() | stop_all
         self._release(ended)
@@ -423,24 +402,6 @@ class Loop:
             self._updates.forget(torch.from_numpy(~finite).to(where.device))
             self.record.diverged = self.record.diverged | ~finite
         return ~finite
-
-    def _adapt_to_plateau(self, monitored: np.ndarray) -> None:
-        if not SCHEDULES[self.kind.lr_schedule].on_plateau:
-            return
-        record, settings = self.record, self.job.settings
-        # It acts when this many epochs have been exceeded: at half of the patience.
-        patience = np.maximum(0, settings.patience // 2 - 1)
-        record.plateau_best, record.plateau_stale, record.plateau_factor = (
-            reduce_on_plateau(
-                monitored,
-                record.plateau_best,
-                record.plateau_stale,
-                record.plateau_factor,
-                patience=np.minimum(patience, _PLATEAU_PATIENCE - 1),
-                decay=settings.lr_decay,
-                tol=settings.tol,
-            )
-        )
 
     def _release(self, ended: np.ndarray) -> None:
         """Write the state of the ended members back and go on without them."""

@@ -172,6 +172,32 @@ class Record:
             else:
                 mine[members] = theirs
 
+    def note_best(
+        self, monitored: np.ndarray, tol: np.ndarray, is_lost: np.ndarray
+    ) -> np.ndarray:
+        """Note an epoch's losses: whose is the best, and since when none has been.
+
+        Parameters
+        ----------
+        monitored : ndarray of shape (members,)
+            The losses.
+        tol : ndarray of shape (members,)
+            By how much a loss must fall to count for early stopping.
+        is_lost : ndarray of bool of shape (members,)
+            Whose epoch is not to be the best.
+
+        Returns
+        -------
+        ndarray of bool of shape (members,)
+            Who is at their best.
+        """
+        improved = monitored < self.best_loss - tol
+        self.stale = np.where(improved, 0, self.stale + 1)
+        is_best: np.ndarray = (monitored < self.best_loss) & ~is_lost
+        self.best_loss = np.where(is_best, monitored, self.best_loss)
+        self.best_epoch = np.where(is_best, self.epochs, self.best_epoch)
+        return is_best
+
     def forget_best(self) -> None:
         """Start early stopping and the schedule's plateau anew."""
         self.best_loss[:] = np.inf

@@ -17,8 +17,9 @@ import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from sknnopt._architecture import Architecture
+from sknnopt._assembly import Data
 from sknnopt._base import BaseOptimizedMLP
-from sknnopt._fitting import Data, Trained
+from sknnopt._fitting import Trained
 from sknnopt._guard import Guard
 from sknnopt._inputs import make_inputs
 from sknnopt._interrupts import Interrupt

@@ -11,7 +11,7 @@ from estimators import ESTIMATORS, SMALL, all_weights, plain_classifier, plain_r
 from sklearn.base import clone
 from sklearn.model_selection import KFold
 
-from sknnopt import _fitting
+from sknnopt import _assembly
 
 # ------------------------------------------------------------- early stopping
 
@@ -116,7 +116,7 @@ def _note_splits(monkeypatch):
         return with_note
 
     for name in ("held_out_rows", "held_out_folds"):
-        monkeypatch.setattr(_fitting, name, noted(getattr(_fitting, name)))
+        monkeypatch.setattr(_assembly, name, noted(getattr(_assembly, name)))
     return told
 
 
@@ -252,7 +252,7 @@ def test_warm_start_begins_the_schedule_anew(table):
 def test_extreme_weights_are_rescaled(largest):
     """Weights that are no moderate numbers are divided by the largest; others stay."""
     np.testing.assert_allclose(
-        _fitting.rescaled(np.array([0.0, 0.5, 1.0]) * largest), [0.0, 0.5, 1.0]
+        _assembly.rescaled(np.array([0.0, 0.5, 1.0]) * largest), [0.0, 0.5, 1.0]
     )
     for moderate in (np.array([0.0, 0.5, 3.0]), np.zeros(3)):
-        assert _fitting.rescaled(moderate) is moderate
+        assert _assembly.rescaled(moderate) is moderate

@@ -203,13 +203,13 @@ def test_twice_changes_nothing(table, interrupt_in):
 
 def test_before_the_first_update_it_is_raised(table, monkeypatch):
     """Networks that nothing was trained of are nothing to keep."""
-    make_job = _fitting._make_job
+    make_job = _fitting.make_job
 
     def press(*given):
         signal.raise_signal(signal.SIGINT)
         return make_job(*given)
 
-    monkeypatch.setattr(_fitting, "_make_job", press)
+    monkeypatch.setattr(_fitting, "make_job", press)
     model = plain_classifier(**LONG)
     with pytest.raises(KeyboardInterrupt):
         model.fit(*table)
