@@ -403,6 +403,12 @@ def _url(path: str | os.PathLike[str]) -> str:
         raise ValueError(
             f"The study {text!r} is no SQLite database. Give another file."
         )
+    # In its folder, too, SQLite writes: a journal.
+    if not all(os.access(p, os.W_OK) for p in (file.parent, file) if p.exists()):
+        raise ValueError(
+            f"The study {text!r} cannot be written to. Give the right to write to the "
+            "file and its folder, or give another one."
+        )
     return f"sqlite:///{file}"
 
 

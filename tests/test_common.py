@@ -43,8 +43,14 @@ OF_FORMATS = {
 #: Where the batch is full and nothing is drawn for single rows, every check holds.
 EXACT = [
     {},
-    {"activation": "tanh", "optimizer": "rmsprop", "learning_rate": 0.01, "l1": 1e-4},
-    {"normalization": "layer", "clip_norm": 1.0},
+    {
+        "activation": "tanh",
+        "optimizer": "rmsprop",
+        "learning_rate": 0.01,
+        "l1": 1e-4,
+        "normalization": "layer",
+        "clip_norm": 1.0,
+    },
     {"normalization": "batch"},
     {
         "n_members": 2,
@@ -58,8 +64,7 @@ EXACT = [
 #: held out. What holds instead, the equality of mean predictions, is shown in
 #: test_sample_weight.py.
 INEXACT = [
-    {"dropout": 0.2},
-    {"batch_size": 8},
+    {"dropout": 0.2, "batch_size": 8},
     {"early_stopping": True, "n_iter_no_change": 20},
     {"n_members": 3, "early_stopping": True, "n_iter_no_change": 20},
 ]

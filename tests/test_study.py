@@ -219,6 +219,19 @@ def test_files_that_are_no_study_are_refused(tmp_path: Path) -> None:
     assert (tmp_path / "text.db").read_text() == "not a database"
 
 
+@pytest.mark.parametrize("place", [".", "search.db"])
+def test_what_cannot_be_written_to_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Neither the file nor its folder may be read-only."""
+    file = tmp_path / "search.db"
+    file.touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / place)
+    with pytest.raises(ValueError, match=r"search\.db' cannot be written to"):
+        Study.open(file, space=SPACE, settings=SETTINGS)
+    assert file.read_bytes() == b""
+
+
 def test_trials_of_others_are_not_read(study: Study) -> None:
     """Trials that another program began in the file are none of the search."""
     study.add(0, candidate(), 0.5, None)

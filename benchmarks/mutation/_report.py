@@ -25,12 +25,11 @@ _HEAD = (
     "share",
 )
 
-#: Of the draw with this seed, which is not the last word.
-_FITTED = (
-    "**Tests were written for mutants of this very draw that had survived.** The share "
-    "says what has become of these; how many others would be noticed, only a draw with "
-    "another seed can tell, and the interval does not hold for them. Which mutants are "
-    "equivalent was judged by reading."
+#: Of the draw with this seed.
+_UNSEEN = (
+    "No test was written for mutants of this draw before they were tried: tests had "
+    "been written for survivors of another one. Which mutants are equivalent was judged "
+    "by reading, afterwards."
 )
 
 
@@ -152,7 +151,7 @@ def _verdict(rows: Sequence[dict[str, Any]], control: dict[str, Any]) -> list[st
             f"below as equivalent: {_share(n_killed, n_others)}."
         ),
         "",
-        paragraph(_FITTED),
+        paragraph(_UNSEEN),
     ]
 
 
