@@ -28,8 +28,8 @@ _HEAD = (
 #: Of the draw with this seed.
 _UNSEEN = (
     "No test was written for mutants of this draw before they were tried: tests had "
-    "been written for survivors of another one. Which mutants are equivalent was judged "
-    "by reading, afterwards."
+    "been written for survivors of another one. Which are equivalent was judged by "
+    "reading, afterwards."
 )
 
 
