@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import os
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from sknnopt._dimensions import Dimension, native
-from sknnopt._labels import Labels, find_subspace, import_optuna, quiet
+from sknnopt._dimensions import Dimension
+from sknnopt._labels import Labels, find_subspace, import_optuna
 from sknnopt._reading import Subspace, read_space
+from sknnopt._study_file import close, open_study, plain
 
-STUDY_NAME = "sknnopt"
 #: What a search of other databases than SQLite holds of text in one attribute.
 _PIECE = 16_000
-_SQLITE_MAGIC = b"SQLite format 3\x00"
-#: Seconds for which a writer waits for others, such as a dashboard.
-_PATIENCE = 60
-#: How often a database may refuse to be opened, and seconds between two tries: another
-#: process may be making its tables.
-_TRIES, _BETWEEN_TRIES = 100, 0.05
-_LONGEST_SHOWN = 60
-#: Of long ones, what is shown before the difference.
-_BEFORE = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,18 +102,14 @@ class Study:
             If the study there has other settings, the file is none, or the database
             cannot be opened.
         """
-        optuna = import_optuna("A study on disk")
+        import_optuna("A study on disk")
         subspaces = read_space(space)
-        url = _url(path)
-        waits = {"connect_args": {"timeout": _PATIENCE}}
-        options = waits if url.startswith("sqlite") else None
-        storage, study = _patiently(str(path), lambda: _opened(optuna, url, options))
+        described = {**settings, "space": _description(subspaces)}
+        storage, study = open_study(path, described)
         try:
-            described = {**settings, "space": _description(subspaces)}
-            _agree(study, described, str(path))
             return cls(storage, study, subspaces)
         except BaseException:
-            _close(storage)
+            close(storage)
             raise
 
     def __enter__(self) -> Self:
@@ -136,7 +120,7 @@ class Study:
 
     def close(self) -> None:
         """Let go of the file."""
-        _close(self._storage)
+        close(self._storage)
 
     def records(self) -> list[StudyRecord]:
         """Return the finished trials.
@@ -192,7 +176,7 @@ class Study:
             if dimension.kind == "opaque"
         }
         content = [int(number), index, state, float(score), opaque, record]
-        text = json.dumps(content, default=_plain)
+        text = json.dumps(content, default=plain)
         trial = self._make_trial(params, index, score, state, curve, text)
         with self._lock:
             if number in self._numbers:
@@ -256,54 +240,6 @@ class Study:
         )
 
 
-def _patiently(path: str, action: Callable[[], Any]) -> Any:
-    """Do it, again for a while where the database refuses.
-
-    Tables are made one by one: whoever comes meanwhile finds some of them.
-    """
-    from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
-
-    n_left = _TRIES
-    while True:
-        n_left -= 1
-        try:
-            return action()
-        except (DBAPIError, StorageInternalError) as error:
-            # A damaged file, for one, stays as it is.
-            may_pass = isinstance(
-                error, OperationalError | IntegrityError | StorageInternalError
-            )
-            if may_pass and n_left:
-                time.sleep(_BETWEEN_TRIES)
-                continue
-            # SQLAlchemy's own text has the statement and a link, too.
-            cause = getattr(error, "orig", None) or error.__cause__ or error
-            reason = str(cause).partition("\n")[0]
-            raise ValueError(
-                f"The study {path!r} cannot be opened: {reason}. Make sure that its "
-                "folder can be written to. If another process is beginning it, try "
-                "again when it has."
-            ) from error
-
-
-def _opened(optuna: Any, url: str, options: Any) -> tuple[Any, Any]:
-    """Return the database, and the study in it."""
-    storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
-    try:
-        with quiet():
-            study = optuna.create_study(
-                storage=storage,
-                study_name=STUDY_NAME,
-                direction="maximize",
-                load_if_exists=True,
-            )
-    except BaseException:
-        _close(storage)
-        raise
-    return storage, study
-
-
 def _for_optuna(subspace: Subspace) -> Subspace:
     return {
         name: dataclasses.replace(dimension, weights=None)
@@ -328,96 +264,3 @@ def _describe(dimension: Dimension) -> str:
         dataclasses.replace(dimension, weights=None).to_optuna()
     )
     return text if dimension.weights is None else f"{text} {dimension.weights}"
-
-
-def _agree(study: Any, settings: Mapping[str, Any], path: str) -> None:
-    """Store the settings, or refuse if others are stored."""
-    stored = study.user_attrs.get("settings")
-    if stored is None:
-        if study.get_trials(deepcopy=False):
-            raise ValueError(
-                f"The study in {path!r} was not begun by a search of sknnopt. Give "
-                "another file."
-            )
-        text = json.dumps(settings, default=_plain)
-        study.set_user_attr("settings", text)
-        return
-    old, new = json.loads(stored), json.loads(json.dumps(settings, default=_plain))
-    names = list(dict.fromkeys([*old, *new]))
-    changed = [n for n in names if _shown(old.get(n)) != _shown(new.get(n))]
-    if changed:
-        told = "; ".join(
-            "{!r} was {} and is {} now".format(
-                name, *_cut(old.get(name), new.get(name))
-            )
-            for name in changed
-        )
-        raise ValueError(
-            f"The study in {path!r} was begun with other settings: {told}. Search with "
-            "those that it was begun with, or give another file."
-        )
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
-def _cut(*values: Any) -> tuple[str, ...]:
-    """Return values as text, of long ones the part from a little before they differ."""
-    texts = [_shown(value) for value in values]
-    if max(map(len, texts)) <= _LONGEST_SHOWN:
-        return tuple(texts)
-    letters = zip(*texts, strict=False)
-    same = itertools.takewhile(lambda pair: len(set(pair)) == 1, letters)
-    start = max(0, sum(1 for _ in same) - _BEFORE)
-    return tuple(
-        ("..." if start else "")
-        + text[start : start + _LONGEST_SHOWN]
-        + ("..." if len(text) > start + _LONGEST_SHOWN else "")
-        for text in texts
-    )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    plain = native(value)
-    if plain is value:
-        raise TypeError(
-            f"A study holds what JSON can hold, which {value!r} (a "
-            f"{type(value).__name__}) is not."
-        )
-    return plain
-
-
-def _url(path: str | os.PathLike[str]) -> str:
-    text = os.fspath(path)
-    if "://" in text:
-        return text
-    file = Path(text).absolute()
-    if not file.parent.is_dir():
-        raise ValueError(
-            f"The study {text!r} has no folder to be in: make {str(file.parent)!r}."
-        )
-    if file.is_dir() or (file.exists() and not _is_sqlite(file)):
-        raise ValueError(
-            f"The study {text!r} is no SQLite database. Give another file."
-        )
-    # In its folder, too, SQLite writes: a journal.
-    if not all(os.access(p, os.W_OK) for p in (file.parent, file) if p.exists()):
-        raise ValueError(
-            f"The study {text!r} cannot be written to. Give the right to write to the "
-            "file and its folder, or give another one."
-        )
-    return f"sqlite:///{file}"
-
-
-def _is_sqlite(file: Path) -> bool:
-    with file.open("rb") as stream:
-        start = stream.read(len(_SQLITE_MAGIC))
-    return start in {b"", _SQLITE_MAGIC}
-
-
-def _close(storage: Any) -> None:
-    storage.remove_session()
-    storage.engine.dispose()

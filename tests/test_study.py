@@ -10,7 +10,9 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from scipy import stats
 from skopt.space import Categorical
 from sqlalchemy.exc import OperationalError
 
-from sknnopt import _study
+from sknnopt import _study_file
 from sknnopt._samplers import SAMPLERS
 from sknnopt._study import Study
 from sknnopt.search import space
@@ -294,6 +296,36 @@ def test_several_begin_a_study_at_once(tmp_path: Path) -> None:
     assert [record.number for record in again(tmp_path)] == [0, 1, 2, 3]
 
 
+def test_other_settings_wait_for_those_that_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two searches in one moment the first has the study, the other is refused."""
+    is_begun, is_waiting, may_write = (threading.Event() for _ in range(3))
+    write = optuna.Study.set_user_attr
+
+    def slow(self: optuna.Study, key: str, value: Any) -> None:
+        is_begun.set()
+        may_write.wait()
+        write(self, key, value)
+
+    def sleep(seconds: float) -> None:
+        is_waiting.set()
+        may_write.wait(seconds)
+
+    monkeypatch.setattr(optuna.Study, "set_user_attr", slow)
+    monkeypatch.setattr(_study_file, "time", SimpleNamespace(sleep=sleep))
+    open_ = partial(Study.open, tmp_path / "search.db", space=SPACE)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(open_, settings=SETTINGS)
+        is_begun.wait()
+        second = pool.submit(open_, settings={**SETTINGS, "n_splits": 9})
+        is_waiting.wait()
+        may_write.set()
+        first.result().close()
+        with pytest.raises(ValueError, match="'n_splits' was 5 and is 9 now"):
+            second.result()
+
+
 @pytest.mark.parametrize("n_refusals", [2, 10_000])
 def test_a_database_that_refuses(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n_refusals: int
@@ -310,8 +342,8 @@ def test_a_database_that_refuses(
             super().__init__(*args, **kwargs)
 
     monkeypatch.setattr(optuna.storages, "RDBStorage", Refusing)
-    monkeypatch.setattr(_study, "_TRIES", 10)
-    monkeypatch.setattr(_study, "_BETWEEN_TRIES", 0.01)
+    monkeypatch.setattr(_study_file, "_TRIES", 10)
+    monkeypatch.setattr(_study_file, "_BETWEEN_TRIES", 0.01)
     if n_refusals == 2:
         assert again(tmp_path) == []
         assert len(tried) == 3
