@@ -105,8 +105,15 @@ def test_cpu_time_of_an_ended_child_counts():
 def test_cpu_time_of_a_living_pool_counts():
     """What the workers of a warm pool compute is counted while they are alive."""
     pool = Parallel(n_jobs=2)
-    pool(delayed(_burn)(0.01) for _ in range(2))
-    _, _, cpu = _timing.clocked(lambda: pool(delayed(_burn)(0.3) for _ in range(2)))
+    # As text: for a function of this module the workers would import all of it.
+    burn = "import time\nend = time.process_time() + {}\n"
+    burn += "while time.process_time() < end: pass"
+
+    def burn_twice(seconds):
+        return pool(delayed(exec)(burn.format(seconds), {}) for _ in range(2))
+
+    burn_twice(0.01)
+    _, _, cpu = _timing.clocked(lambda: burn_twice(0.3))
     assert cpu > 0.5
 
 
