@@ -125,6 +125,20 @@ def test_goes_on_bit_for_bit(estimator, settings, table, path, end_after):
         assert not path.exists()
 
 
+def test_only_what_is_left_is_trained(table, path, end_after, monkeypatch):
+    """A run that goes on has no epoch twice."""
+    model = kept(plain_classifier(**SMALL), path)
+    end_after(3)
+    kill(model, table)
+    end_after(0)
+    epochs, original = [], _loop.Loop.epoch
+    monkeypatch.setattr(
+        _loop.Loop, "epoch", lambda *a, **k: (epochs.append(1), original(*a, **k))[1]
+    )
+    model.fit(*table)
+    assert len(epochs) == model.n_iter_ - 3 == 2
+
+
 @pytest.mark.parametrize("random_state", [None, np.random.RandomState(3)])
 def test_without_a_fixed_seed(table, path, end_after, random_state):
     """The run that goes on has its own seeds, and with them its folds."""

@@ -116,6 +116,7 @@ def test_running_statistics(rng):
         module.train()(X)
         for member, network in enumerate(plain):
             network.train()(X[member])
+    assert not any(buffer.requires_grad for buffer in module.buffers())
     X = _rows(rng, 5, 4)
     raw = module.eval()(X)
     for member, network in enumerate(plain):

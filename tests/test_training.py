@@ -45,7 +45,9 @@ class _Log(Callback):
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         self.calls.append("epoch end")
-        self.shapes = dataset_train.X.shape, dataset_valid.X.shape
+        self.shapes = [
+            part.shape for d in (dataset_train, dataset_valid) for part in (d.X, d.y)
+        ]
 
     def on_batch_begin(self, net, batch=None, training=None, **kwargs):
         self.calls.append("batch begin")
@@ -70,7 +72,7 @@ def test_order_of_hooks(table):
     step = ["batch begin", "gradient", "batch end"]
     epoch = ["epoch begin", *(4 * step), "epoch end"]
     assert log.calls == ["train begin", *(4 * epoch), "train end"]
-    assert log.shapes == ((60, 4), (10, 4))
+    assert log.shapes == [(60, 4), (60,), (10, 4), (10,)]
 
 
 def test_callbacks_that_watch_change_nothing(table):
