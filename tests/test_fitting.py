@@ -13,6 +13,18 @@ from sklearn.model_selection import KFold
 
 from sknnopt import _assembly
 
+# --------------------------------------------------------------------- device
+
+
+@pytest.mark.parametrize("device", ["nowhere", "meta", "cuda:99"])
+def test_device_that_is_not_there(table, device):
+    """The error says what is accepted, and what was given."""
+    with pytest.raises(
+        ValueError, match=f"'device' parameter must name a torch device.*{device!r}"
+    ):
+        plain_classifier(**SMALL, device=device).fit(*table)
+
+
 # ------------------------------------------------------------- early stopping
 
 

@@ -381,6 +381,17 @@ def test_record_join(optimizer):
     _assert_equal(record, before)
 
 
+def test_records_of_different_rules_join():
+    """What a rule does not remember of its members is zero."""
+    records = [_trained(optimizer)[1] for optimizer in ("adam", "sgd")]
+    joined = Record.join(records)
+    assert joined.slots.keys() == records[0].slots.keys() | records[1].slots.keys()
+    for name, slot in joined.slots.items():
+        for part, record in zip(slot.split(3), records, strict=True):
+            expected = record.slots.get(name, torch.zeros_like(part))
+            assert torch.equal(part, expected)
+
+
 def test_settings_join():
     """Settings are joined member by member, in their order."""
     parts = [

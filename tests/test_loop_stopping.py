@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from sknnopt import _feed
 from sknnopt._loop import Loop
 from sknnopt._record import fresh_slots
 from sknnopt._scores import Evaluation
+from sknnopt._snapshot import Snapshot
 from sknnopt.optimizers import OPTIMIZERS
 
 DTYPES = [np.float32, np.float64]
@@ -53,6 +55,20 @@ def test_stopped_member_keeps_its_weights():
     assert result.run_epochs.tolist() == [2, 6, 4]
     for member in (0, 2):
         assert_same_member(result, kept[member], member)
+
+
+@pytest.mark.parametrize("restore_best", [False, True])
+def test_nobody_is_left(restore_best):
+    """A run whose members had all ended is gone on with as it is."""
+    job = make_job(make_kind(restore_best=restore_best), (20, 13), valid=(8, 8))
+    ended = Snapshot.start(job, start(job))
+    ended.is_live[:] = False
+    ended.record.best_weights.zero_()
+    weights = ended.record.weights.clone()
+    loop = Loop(job, start(job), guard=SimpleNamespace(resumed=lambda: ended))
+    assert not len(loop.live)
+    expected = ended.record.best_weights if restore_best else weights
+    assert torch.equal(loop.result().weights, expected)
 
 
 @pytest.mark.parametrize("monitor", ["light", "full"])
@@ -322,6 +338,17 @@ def test_patience_of_the_plateau(patience, waited):
     assert (
         np.concatenate(scripted.factors).tolist() == (0.5 ** (stale // waited)).tolist()
     )
+
+
+def test_rates_on_a_plateau():
+    """Steps are multiplied by the factor, from the next epoch on."""
+    kind = make_kind(lr_schedule="reduce_on_plateau")
+    job = make_job(
+        kind, max_epochs=9, patience=4, tol=1e9, learning_rate=0.01, lr_decay=0.5
+    )
+    _, history = train(job)
+    rates = [line["learning_rate"].item() for line in history]
+    assert rates == [0.01, 0.01, 0.01, 0.005, 0.005]
 
 
 def test_plateau_is_left_by_an_improvement():

@@ -85,6 +85,15 @@ def test_callbacks_that_watch_change_nothing(table):
     np.testing.assert_array_equal(watched.predict_proba(X), plain.predict_proba(X))
 
 
+def test_response_has_a_gradient(table):
+    """Where torch is asked for it, the net's response can be differentiated."""
+    net = plain_classifier(**SMALL).fit(*table).net_
+    with torch.no_grad():
+        assert not net.infer(table[0]).requires_grad
+    net.infer(table[0])[:, 0].sum().backward()
+    assert all(parameter.grad.any() for parameter in net.module_.parameters())
+
+
 def test_gradient_clipping_callback(table):
     """skorch's clipping callback does what clip_norm does."""
     X, y = table
