@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks._statistics import wilson
 from benchmarks._tables import paragraph, provenance, table
-from benchmarks.mutation._explained import EXPLAINED
+from benchmarks.mutation._explained import EXPLAINED, SINCE
 from benchmarks.mutation._mutants import MODULES
 from benchmarks.mutation._reaching import BUDGET, TEST_FILES
 
@@ -167,5 +167,7 @@ def _control(control: dict[str, Any]) -> str:
 def _survivor(row: dict[str, Any]) -> list[str]:
     design = row["design"]
     reason = EXPLAINED.get(row["key"], "**Not explained.**")
+    if row["key"] in SINCE:
+        reason = f"`{SINCE[row['key']]}`, written afterwards, fails on it."
     head = f"- `{design['module']}`: `{design['text']}` → `{row['change']}`"
     return [head, "  " + paragraph(reason, "  ")]
