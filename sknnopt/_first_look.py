@@ -63,7 +63,8 @@ def initial_statistics(kind: Kind, record: Record, X: Any) -> np.ndarray:
         [kind.architecture.activations] * members, kind.architecture.hidden
     )
     outputs = [output[:, :n_rows].numpy() for output in passes.activations]
-    found[:, 2:, :-1] = reader(np.concatenate(outputs, axis=2))
+    if outputs:  # a linear model has no hidden layer
+        found[:, 2:, :-1] = reader(np.concatenate(outputs, axis=2))
     with np.errstate(over="ignore", invalid="ignore"):  # as torch
         squares = layer_squares(gradient.numpy(), layer_starts(layout))
     found[:, 0] = np.sqrt(squares)

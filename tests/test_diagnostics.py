@@ -472,6 +472,12 @@ def test_inputs_before_the_first_step(table, kind):
     assert diagnose_initialization(model, X).is_healthy
 
 
+def test_linear_model_before_training(table):
+    """A network without hidden layers can be looked at, too."""
+    model = OptimizedMLPClassifier(n_layers=0, random_state=0)
+    assert diagnose_initialization(model, table[0]).is_healthy
+
+
 # ---------------------------------------------------------------- reading
 
 
