@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# Found here, since modules that know it import torch.
-_ROOT = Path(__file__).parents[1]
+from benchmarks._results import ROOT
+
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 #: Starts the line that carries the result; whatever else is printed is not it.
@@ -42,7 +42,7 @@ def run_fresh(function: Callable[..., dict[str, Any]], **arguments: Any) -> Any:
     }
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks._fresh", json.dumps(call)],
-        cwd=_ROOT,
+        cwd=ROOT,
         check=True,
         stdout=subprocess.PIPE,
         text=True,

@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 
-from benchmarks._results import versions
+from benchmarks._results import ROOT, versions
 from benchmarks._timing import n_cores
 
-ROOT = Path(__file__).parents[1]
 _PEERS = ("joblib", "keras", "threadpoolctl")
 _UNKNOWN = "unknown"
 

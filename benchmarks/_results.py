@@ -13,6 +13,7 @@ import numpy as np
 
 import sknnopt
 
+ROOT = Path(__file__).parents[1]
 _FLAT_LIST = re.compile(r"\[[^\[\]{}]*\]")
 
 

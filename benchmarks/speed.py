@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
-from benchmarks._machine import ROOT
 from benchmarks._peers import (
     OURS,
     PEERS,
@@ -29,6 +28,7 @@ from benchmarks._peers import (
 )
 from benchmarks._problems import SHAPES, Shape, draw, load, mean_loss
 from benchmarks._ratio_figures import draw_ratios
+from benchmarks._results import ROOT
 from benchmarks._settings import Settings
 from benchmarks._speed_report import report
 from benchmarks._store import Store

@@ -15,7 +15,7 @@ import torch
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_info
 
-from benchmarks import _fresh, _machine, _timing, search
+from benchmarks import _fresh, _machine, _results, _timing, search
 from benchmarks._settings import Settings
 from benchmarks._statistics import geometric_mean
 from benchmarks._store import Store
@@ -241,7 +241,7 @@ def test_surroundings_name_no_host_and_no_path():
     import platform
 
     described = str(_machine.surroundings())
-    assert str(_machine.ROOT) not in described
+    assert str(_results.ROOT) not in described
     if len(platform.node()) > 3:
         assert platform.node() not in described
     assert {"processor", "cores"} <= set(_machine.surroundings()["machine"])

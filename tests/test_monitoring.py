@@ -74,8 +74,7 @@ def test_reading_of_a_layer(name, values, dead, saturated):
     """Shares are counted, and the variance is that over rows, averaged over units."""
     outputs = np.array(values, dtype=float)
     read = OutputReader([(name,)], [outputs.shape[1]])
-    found = read(outputs[None])[0, :, 0]
-    outputs = np.array(values, dtype=float)
+    found = read(outputs[None].copy())[0, :, 0]
     expected = [dead, saturated, outputs.mean(), outputs.var(axis=0).mean()]
     np.testing.assert_allclose(found, expected, rtol=1e-14)
 

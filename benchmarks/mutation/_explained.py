@@ -5,11 +5,12 @@ from __future__ import annotations
 _CACHED = "What is cached is made again, and equal: layouts have no state."
 _ONE_ENTRY = "The last axis of the rows' scales has one entry, the first and the last."
 _LENGTHS = "The sequences are as long as each other in any case; this checks it."
-
 _ONE_COLUMN = "There is one column, which is the first and the last."
 _REMADE = "What is kept is made again where it is not, and equal."
 _COMPARED = "Nobody compares two of them, or puts them into a set."
 _AT_ONCE = "How many steps have their losses computed at once; each step's is its own."
+_PADDING = "Outputs at padding are multiplied by zero: they have to be finite, no more."
+_PROTOCOL = "In a protocol, which is for type checkers: nothing of it is ever called."
 
 #: Reasons by the mutants' keys.
 EXPLAINED: dict[str, str] = {
@@ -44,9 +45,7 @@ EXPLAINED: dict[str, str] = {
     "_loop | NumberReplacer 0 | return torch.split(steps, max(1, _BLOCK // numbers))": (
         _AT_ONCE
     ),
-    "_loop | NumberReplacer 1 | raw.masked_fill_(padding, 0.0)": (
-        "Outputs at padding are multiplied by zero: they have to be finite, no more."
-    ),
+    "_loop | NumberReplacer 1 | raw.masked_fill_(padding, 0.0)": (_PADDING),
     "_loop | NumberReplacer 3 | _BLOCK = 1 << 13": _AT_ONCE,
     "_loop | ReplaceBinaryOperator_Mul_Div 0 | "
     "def epoch(self, *, at_once: bool = True) -> dict[str, np.ndarray]:": (
@@ -55,9 +54,7 @@ EXPLAINED: dict[str, str] = {
     "_members | NumberReplacer 1 | some = members[rule.where].nonzero()[:, 0]": (
         _ONE_COLUMN
     ),
-    "_members | RemoveDecorator 0 | @property": (
-        "In a protocol, which is for type checkers: nothing of it is ever called."
-    ),
+    "_members | RemoveDecorator 0 | @property": (_PROTOCOL),
     "_rendezvous | NumberReplacer 1 | self._largest = 0": (
         "The largest payload so far counts only once there is one."
     ),
@@ -114,16 +111,12 @@ EXPLAINED: dict[str, str] = {
     '_loop | NumberReplacer 0 | finite &= np.isfinite(line.get("valid_loss", 0.0))': (
         "Any finite number says that no validation loss has diverged."
     ),
-    "_loop | NumberReplacer 0 | raw.masked_fill_(padding, 0.0)": (
-        "Outputs at padding are multiplied by zero: they have to be finite, no more."
-    ),
+    "_loop | NumberReplacer 0 | raw.masked_fill_(padding, 0.0)": (_PADDING),
     "_loop | NumberReplacer 1 | "
     "hooks.end(batch, raw, sum_over_rows(losses * batch.scale[..., 0]))": _ONE_ENTRY,
     "_loop | NumberReplacer 3 | "
     "means.append(sum_over_rows(losses * parts[2][..., 0]))": _ONE_ENTRY,
-    "_members | RemoveDecorator 1 | @property": (
-        "In a protocol, which is for type checkers: nothing of it is ever called."
-    ),
+    "_members | RemoveDecorator 1 | @property": (_PROTOCOL),
     "_normalization | NumberReplacer 2 | "
     "share = weight / torch.where(count > 0, count, 1.0)": (
         "Where no row counts all weights are zero, and so is their share of anything."

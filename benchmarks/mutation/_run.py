@@ -10,8 +10,7 @@ from queue import SimpleQueue
 from time import perf_counter
 from typing import Any
 
-from benchmarks._machine import ROOT
-from benchmarks._results import versions
+from benchmarks._results import ROOT, versions
 from benchmarks._settings import Settings
 from benchmarks._store import Store
 from benchmarks.mutation._mutants import (
