@@ -438,6 +438,24 @@ def test_an_aborted_call_ends_at_once():
     assert ended.empty()
 
 
+def test_the_end_of_the_interpreter_cancels_what_trains(monkeypatch):
+    """No round goes on computing for tasks that can have no use for it."""
+    process, ended = Blocked(), queue.SimpleQueue()
+    rendezvous = meet(process)
+    monkeypatch.setattr(_rendezvous, "_open", {rendezvous})
+    call = rendezvous.open_call(256)
+    call.submit(fit("in training"), ended.put)
+    with call.retrieving(sleeps=True):
+        assert process.began.wait(10)
+    threading.Timer(0.01, process.go_on.set).start()
+    _rendezvous._end_all()
+    with pytest.raises(TaskCancelledError):
+        ended.get(timeout=10).result()
+    call.close()
+    rendezvous._trainer.join(10)
+    assert process.all_cancelled
+
+
 def test_an_aborted_inner_call_does_not_disturb_others():
     """Only the payloads of the aborted call are cancelled, the others get results."""
     process = Blocked()
@@ -603,6 +621,36 @@ def test_too_few_threads(monkeypatch):
     # Those that were taken back are not counted twice.
     assert rendezvous.join(10)
     assert [call.outstanding for call in opened] == [0]
+
+
+@pytest.mark.usefixtures("no_patience_needed")
+def test_a_thread_that_is_refused_wakes_the_trainer(monkeypatch):
+    """What waited for a task that could not begin is trained without it."""
+    monkeypatch.setattr(_rendezvous, "_LONG", 0.0)
+    spawn, begun, waits = _rendezvous.spawn, [], threading.Event()
+
+    def sparing(name, function, *args):
+        if name == "sknnopt-task":
+            begun.append(name)
+            if len(begun) == 3:
+                time.sleep(0.1)  # the trainer has looked, and gone to sleep again
+                raise RuntimeError("can't start new thread")
+        return spawn(name, function, *args)
+
+    def brief():
+        while not rendezvous._in[_tasks.State.WAITING]:
+            time.sleep(0.001)
+        assert waits.wait(10)
+
+    monkeypatch.setattr(_rendezvous, "spawn", sparing)
+    rounds = Rounds()
+    rendezvous = meet(rounds, width=2)
+    functions = [fit("first"), brief, fit("refused at first")]
+    # The caller has dispatched all, and its wish for results wakes nobody any more.
+    threading.Timer(0.1, waits.set).start()
+    outcomes = watched(lambda: call_all(rendezvous, functions), "a refused thread")
+    assert outcomes == ["first", None, "refused at first"]
+    assert rounds.payloads == [["first"], ["refused at first"]]
 
 
 def refuse(*args):

@@ -168,6 +168,6 @@ def _survivor(row: dict[str, Any]) -> list[str]:
     design = row["design"]
     reason = EXPLAINED.get(row["key"], "**Not explained.**")
     if row["key"] in SINCE:
-        reason = f"`{SINCE[row['key']]}`, written afterwards, fails on it."
+        reason = f"`{SINCE[row['key']]}`, not among those tried, fails on it."
     head = f"- `{design['module']}`: `{design['text']}` → `{row['change']}`"
     return [head, "  " + paragraph(reason, "  ")]
