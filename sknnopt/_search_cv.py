@@ -67,9 +67,9 @@ class MLPSearchCV(BaseSearchCV):
         Whether candidates leave before their end. ``"halving"``: at a ninth and a third
         (and so on, down to a few epochs) of their epochs only the better third goes on,
         by the mean over folds of the validation loss [2]_. ``"hyperband"``: the same in
-        groups that begin at different epochs [3]_. Networks need rows to validate on
-        for it, which are taken from each fold's training rows: early stopping has to be
-        on.
+        groups that begin at different epochs [3]_: slower, and safer where the best do
+        not show early. Networks need rows to validate on for it, which are taken from
+        each fold's training rows: early stopping has to be on.
     max_seconds : float or None, default=None
         Seconds after which no round begins, and networks that still train leave as if
         they were pruned. The fit of the best on all rows comes on top.

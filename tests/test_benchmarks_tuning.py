@@ -42,6 +42,7 @@ from benchmarks.tuning import (
     _keras_budget,
     _keras_guide,
     _overhead,
+    _pruning,
     _report,
     _run,
     _searches,
@@ -664,6 +665,62 @@ def test_overhead_is_given_in_milliseconds_a_candidate():
     assert found["busy"] == pytest.approx([60])
 
 
+# ---------------------------------------------------------------- pruning
+
+
+def test_the_same_candidates_are_pruned_and_not(table, monkeypatch):
+    """Each rule gets the same candidates; without one all come to their end."""
+    searches = []
+
+    class Noted(sknnopt.search.MLPSearchCV):
+        def fit(self, X, y=None, **params):
+            searches.append(self)
+            return super().fit(X, y, **params)
+
+    monkeypatch.setattr(sknnopt.search, "MLPSearchCV", Noted)
+    monkeypatch.setattr(_pruning, "our_model", _brief_model)
+    X, y = (pd.DataFrame(table[0]), table[1])
+    problem = Problem(Split(X, X, y, y), 0, 0)
+    found = {rule: _pruning.search_once(problem, rule, 4) for rule in _pruning.RULES}
+    drawn = [search.cv_results_["params"] for search in searches]
+    assert drawn[0] == drawn[1] == drawn[2]
+    assert [s.pruning for s in searches] == [None, "halving", "hyperband"]
+    assert found["none"]["n_finished"] == 4
+    assert found["halving"]["n_finished"] < 4
+    best = searches[0]
+    assert found["none"]["best_loss"] == -best.best_score_
+    assert found["none"]["log_loss"] == pytest.approx(
+        -get_scorer("neg_log_loss")(best, X, y)
+    )
+    assert all(numbers["seconds"] > 0 for numbers in found.values())
+
+
+def _brief_model(seed):
+    network = OptimizedMLPClassifier(
+        n_members=1, max_epochs=18, early_stopping=True, random_state=seed
+    )
+    return make_pipeline(StandardScaler(), network)
+
+
+def test_each_rule_is_first_in_turn(monkeypatch):
+    """A short search, which does not count, comes before those of all three rules."""
+    done = []
+
+    def search_once(problem, rule, n_candidates):
+        done.append((rule, n_candidates))
+        return {"seconds": 1.0}
+
+    monkeypatch.setattr(_pruning, "search_once", search_once)
+    monkeypatch.setattr(_pruning, "split", lambda table, number: None)
+    rules = ["none", "halving", "hyperband"]
+    for number, first in enumerate(rules):
+        done.clear()
+        design = {"table": "pima", "split": number, "n_candidates": 40}
+        found = _pruning._measure(design)
+        assert done[:2] == [("none", 2), (first, 40)]
+        assert sorted(found) == sorted(rules)
+
+
 # ---------------------------------------------------------------- comparing
 
 
@@ -724,6 +781,34 @@ def _budget_stored(losses, tables=_budget.TABLES, n_splits=10):
         ]
         stored[f"budget-{name}"] = _file(rows)
     return stored
+
+
+def _pruning_stored(n_splits=3, tables=_budget.TABLES):
+    """Store searches that halving makes three times faster, and a tenth worse."""
+    numbers = {
+        "none": {"seconds": 30.0, "best_loss": 0.4, "log_loss": 0.5, "n_finished": 40},
+        "halving": {"seconds": 10, "best_loss": 0.44, "log_loss": 0.5, "n_finished": 5},
+        "hyperband": {
+            "seconds": 15,
+            "best_loss": 0.4,
+            "log_loss": 0.5,
+            "n_finished": 9,
+        },
+    }
+    rows = [
+        {
+            "key": f"{table} {n}",
+            **ORIGIN,
+            "design": {"n_candidates": 40, "table": table, "split": n},
+            **{
+                rule: {**each, "seconds": each["seconds"] * (1 + n)}
+                for rule, each in numbers.items()
+            },
+        }
+        for table in tables
+        for n in range(n_splits)
+    ]
+    return {"pruning": _file(rows)}
 
 
 def _overhead_stored(spent):
@@ -862,6 +947,33 @@ def test_report_warns_of_a_trial():
     few = _budget_stored({"mlp-random": 0.3, "random": 0.4}, n_splits=2)
     assert "**A trial" in _report.report(few)
     assert "**A trial" in _report.report(_guide_stored(n_splits=3))
+
+
+def test_report_compares_rules_of_pruning():
+    """Known ratios of times and losses stand in it; what is missing is told."""
+    text = _report.report(_pruning_stored())
+    assert "A trial" not in text
+    assert (
+        "| halving | 6 | 3 | 5 | 0.333 [0.333, 0.333] | 1.1 [1.1, 1.1] | 1 [1" in text
+    )
+    assert "| hyperband | 6 | 3 | 9 | 0.5 [0.5, 0.5] | 1 [1, 1] | 1 [1, 1] |" in text
+    assert "| pima | 60 s | 20 s | 30 s | 0.4000 | 0.4400 | 0.4000 |" in text
+    text = _report.report(_pruning_stored(n_splits=1, tables=["pima", "letter"]))
+    assert "**A trial: 2 tables, 1 splits, where 6 and 3 are needed.**" in text
+
+
+def test_splits_that_a_table_lacks_do_not_count():
+    """A rule's mean is over the splits that all tables have."""
+    stored = _pruning_stored(n_splits=2)
+    rows = stored["pruning"]["rows"]
+    assert rows[0]["design"]["split"] == 0
+    rows[0]["halving"]["seconds"] *= 10
+    del rows[3]  # the second table's split 1
+    rows[2]["halving"]["seconds"] *= 2
+    frame = _comparing.pruning_frame(stored)
+    of_halving = frame[frame["rule"] == "halving"]
+    found = _comparing.of_tables(of_halving, "seconds_ratio")
+    assert found["value"] == pytest.approx(20 ** (1 / 6) / 3)
 
 
 def test_report_judges_overhead():

@@ -257,7 +257,7 @@ def test_largest_grid_that_fits(preset: str) -> None:
 
 def test_pruned_candidates_come_last() -> None:
     """Halving lets most leave early, with fewer epochs, ranked after all others."""
-    settings = replace(SETTINGS, n_iter=9, max_epochs=18, cv=2)
+    settings = replace(SETTINGS, n_iter=9, max_epochs=18, cv=2, pruning="halving")
     search = tune(numbers(), settings)[0].search
     trials = search.trials
     assert search.n_pruned == 6
@@ -325,12 +325,12 @@ def test_no_durations(text: str) -> None:
 @pytest.mark.parametrize(
     ("options", "n_candidates", "rule"),
     [
-        ({}, 50, "halving"),
-        ({"budget": 1.0}, 10_000, "halving"),
-        ({"budget": 1.0, "n_iter": 7}, 7, "halving"),
+        ({}, 50, "hyperband"),
+        ({"budget": 1.0}, 10_000, "hyperband"),
+        ({"budget": 1.0, "n_iter": 7}, 7, "hyperband"),
         ({"search": "grid"}, 50, None),
         ({"search": "grid", "pruning": "none"}, 50, None),
-        ({"pruning": "hyperband"}, 50, "hyperband"),
+        ({"pruning": "halving"}, 50, "halving"),
         ({"pruning": "none"}, 50, None),
     ],
 )

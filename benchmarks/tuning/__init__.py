@@ -2,7 +2,8 @@
 
 By default only the overhead of ``MLPSearchCV`` is measured. ``--parts guide`` runs the
 guide's combined search beside Keras-Tuner's, ``--parts budget`` eight searches with the
-same wall time on six tables; both take hours, and go on where they were stopped.
+same wall time on six tables, ``--parts pruning`` the same candidates on these with each
+rule of pruning and without. All three take hours, and go on where they were stopped.
 ``make setup-quality`` installs the tables, and the extra ``bench`` Keras-Tuner.
 """
 

@@ -14,6 +14,7 @@ from benchmarks._statistics import estimate, geometric_mean
 from benchmarks.quality._comparing import FLOOR
 from benchmarks.tuning._budget import TABLES
 from benchmarks.tuning._guide import SIDES
+from benchmarks.tuning._pruning import RULES
 from benchmarks.tuning._searches import SEARCHES
 
 Stored = dict[str, dict[str, Any]]
@@ -34,7 +35,9 @@ def read(directory: Path) -> Stored:
     """
     names = [f"guide-{side}" for side in SIDES]
     names += [f"budget-{name}" for name in SEARCHES]
-    paths = {name: directory / f"{name}.json" for name in [*names, "overhead"]}
+    paths = {
+        name: directory / f"{name}.json" for name in [*names, "pruning", "overhead"]
+    }
     return {
         name: json.loads(path.read_text(encoding="utf-8"))
         for name, path in paths.items()
@@ -228,6 +231,62 @@ def best_until(curve: dict[str, list[float]], times: np.ndarray) -> np.ndarray:
     """
     losses = np.array([np.nan, *curve["loss"]])
     return losses[np.searchsorted(curve["seconds"], times, side="right")]
+
+
+# ---------------------------------------------------------------- pruning
+
+
+def pruning_frame(stored: Stored) -> pd.DataFrame:
+    """Return what the same candidates came to with each rule of pruning.
+
+    Parameters
+    ----------
+    stored : dict
+        Of :func:`read`.
+
+    Returns
+    -------
+    DataFrame
+        One row for each rule, table and split: the design, what was stored, and
+        ``seconds``, ``best_loss`` and ``log_loss`` also as ``..._ratio`` to those of
+        the search without pruning; no log-loss counts as less than 0.01.
+    """
+    rows = []
+    for row in stored.get("pruning", {"rows": []})["rows"]:
+        for rule in RULES:
+            ratios = {
+                f"{name}_ratio": max(row[rule][name], floor)
+                / max(row["none"][name], floor)
+                for name, floor in _COMPARED.items()
+            }
+            rows.append({"rule": rule, **row["design"], **row[rule], **ratios})
+    return pd.DataFrame(rows)
+
+
+#: What rules of pruning are compared by, and what counts as the least of it.
+_COMPARED = {"seconds": 0.0, "best_loss": FLOOR, "log_loss": FLOOR}
+
+
+def of_tables(frame: pd.DataFrame, name: str) -> dict[str, float]:
+    """Return the geometric mean of ratios.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of :func:`pruning_frame`, the rows of one rule.
+    name : str
+        Its column.
+
+    Returns
+    -------
+    dict
+        ``value``, ``low`` and ``high``, a 95 % interval of a bootstrap that draws whole
+        tables, of splits that all tables have.
+    """
+    logs = np.log(frame.pivot(index="table", columns="split", values=name))
+    logs = logs.dropna(axis=1).to_numpy()
+    found = estimate(logs, np.mean, np.random.default_rng(0))
+    return {key: float(np.exp(value)) for key, value in found.items()}
 
 
 # ---------------------------------------------------------------- overhead

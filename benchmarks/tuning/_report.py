@@ -18,12 +18,16 @@ from benchmarks.tuning._comparing import (
     guide_pairs,
     log_ratios,
     of_splits,
+    of_tables,
     overheads,
+    pruning_frame,
     ratio,
     verdict,
 )
 from benchmarks.tuning._guide import LIMIT, N_CANDIDATES, N_FEWER, N_SPLITS
 from benchmarks.tuning._overhead import KINDS
+from benchmarks.tuning._pruning import N_SPLITS as N_PRUNING_SPLITS
+from benchmarks.tuning._pruning import RULES
 from benchmarks.tuning._searches import SEARCHES
 
 FASTER = Bar(10, at_most=False)
@@ -46,7 +50,7 @@ def report(stored: Stored) -> str:
     str
         Markdown.
     """
-    sections = (_guide, _budget, _overhead, _provenance)
+    sections = (_guide, _budget, _pruning, _overhead, _provenance)
     lines = [line for section in sections for line in section(stored)]
     return "\n".join(["# Searches for hyperparameters", "", *lines])
 
@@ -262,6 +266,70 @@ def _by_table(frame: pd.DataFrame, ours: str) -> Iterator[str]:
     ]
     yield from table([f"{SEARCHES[ours].label}, to", *names], rows)
     yield ""
+
+
+# ---------------------------------------------------------------- pruning
+
+_PRUNING = (
+    "The same {n} random candidates of the space `small`, as one batch, with each rule "
+    "of pruning and without: time of the search without the final fit, and log-loss of "
+    "the best, as mean of its folds and on the rows held out. Ratios are to the search "
+    "without pruning, geometric means with 95 % intervals of a bootstrap that draws "
+    "whole tables."
+)
+
+
+def _pruning(stored: Stored) -> Iterator[str]:
+    frame = pruning_frame(stored)
+    if frame.empty:
+        return
+    yield "## The same candidates, pruned\n"
+    n_tables, n_splits = (frame[name].nunique() for name in ("table", "split"))
+    if n_tables < len(TABLES) or n_splits < N_PRUNING_SPLITS:
+        yield (
+            f"**A trial: {n_tables} tables, {n_splits} splits, where {len(TABLES)} and "
+            f"{N_PRUNING_SPLITS} are needed.**\n"
+        )
+    yield paragraph(_PRUNING.format(n=frame["n_candidates"].max()))
+    yield ""
+    yield from table(*_pruning_ratios(frame))
+    yield ""
+    yield "By table, with no pruning, halving and Hyperband, means over its splits:\n"
+    yield from table(*_pruning_by_table(frame))
+    yield ""
+
+
+def _pruning_ratios(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    head = ["pruning", "tables", "splits", "came to their end"]
+    head += ["time", "log-loss of folds", "held-out log-loss"]
+    names = ("seconds_ratio", "best_loss_ratio", "log_loss_ratio")
+    rows = [
+        [
+            rule,
+            *(str(part[name].nunique()) for name in ("table", "split")),
+            f"{part['n_finished'].median():.0f}",
+            *(interval(of_tables(part, name)) for name in names),
+        ]
+        for rule, part in frame.groupby("rule", sort=False)
+        if rule != "none"
+    ]
+    return head, rows
+
+
+def _pruning_by_table(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    means = frame.pivot_table(
+        index="table", columns="rule", values=["seconds", "best_loss"]
+    )
+    rows = [
+        [
+            name,
+            *(seconds(means.loc[name, ("seconds", rule)]) for rule in RULES),
+            *(f"{means.loc[name, ('best_loss', rule)]:.4f}" for rule in RULES),
+        ]
+        for name in TABLES
+        if name in means.index
+    ]
+    return ["table", *RULES, *(f"log-loss, {rule}" for rule in RULES)], rows
 
 
 # ---------------------------------------------------------------- overhead

@@ -11,11 +11,13 @@ from benchmarks.tuning._comparing import read
 from benchmarks.tuning._figures import draw_curves, draw_guide, draw_ratios
 from benchmarks.tuning._guide import measure_guide
 from benchmarks.tuning._overhead import measure_overhead
+from benchmarks.tuning._pruning import measure_pruning
 from benchmarks.tuning._report import report
 
 _MEASURES: dict[str, Callable[[Path, Settings], None]] = {
     "guide": measure_guide,
     "budget": measure_budget,
+    "pruning": measure_pruning,
     "overhead": measure_overhead,
 }
 #: What is measured, and the report, which every part ends with.

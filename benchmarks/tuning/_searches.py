@@ -39,9 +39,8 @@ N_POINTS = 8
 NO_LIMIT = 100_000
 PREFIX = "optimizedmlpclassifier__"
 SCORING = "neg_log_loss"
-#: Of the searches that prune. On three of the tables, of 60 seconds of random candidates,
-#: halving had left a worse best than Hyperband's brackets, which do not all trust the
-#: first epochs.
+#: Of the searches that prune: halving trusts the first epochs too much, see the part
+#: ``"pruning"``.
 PRUNING = "hyperband"
 
 
