@@ -1004,8 +1004,8 @@ def test_pictures_are_drawn_of_what_there_is(tmp_path):
     for stored, expected in (
         ({}, set()),
         (_guide_stored(), {"guide"}),
-        (_budget_stored({"mlp-random": 0.3}), {"curves"}),
-        (_budget_stored(every), {"ratios", "curves"}),
+        (_budget_stored({"mlp-random": 0.3}, ["pima"], 2), {"curves"}),
+        (_budget_stored(every, ["pima", "letter"], 2), {"ratios", "curves"}),
     ):
         for name, draw in _run._FIGURES.items():
             path = tmp_path / f"{name}.png"

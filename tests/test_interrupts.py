@@ -334,7 +334,7 @@ for search in (ours, grid):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no timers of signals")
-@pytest.mark.parametrize("n_times", ["12", pytest.param("250", marks=pytest.mark.long)])
+@pytest.mark.parametrize("n_times", ["8", pytest.param("250", marks=pytest.mark.long)])
 def test_searches_are_interrupted_at_any_moment(nursery, n_times):
     """Ctrl-C in a search is raised; no thread is left, and the next search is whole."""
     lines = nursery.run(SEARCHING, n_times).splitlines()
