@@ -27,8 +27,9 @@ SHORT_STEP = 1e-3
 #: Mean change of the training loss from epoch to epoch, by its level, in a rough run.
 ROUGH = 0.05
 #: Share of the constant response's loss that an epoch of the last quarter still gained,
-#: in runs of few epochs and in longer ones, of which much is not to be expected.
-STILL_FALLING, STILL_FALLING_FAST = 0.002, 0.02
+#: in runs of few epochs, and that the whole last quarter did in longer ones, where less
+#: may be chance.
+STILL_FALLING, STILL_GAINING = 0.002, 0.025
 #: Epochs that are few.
 _SHORT = 12
 #: Share of the constant response's loss that a network should have taken off; less than
@@ -158,8 +159,8 @@ def stopped_too_early(run: Run) -> Finding | None:
         return None
     if is_held_back(run) or any(cause(run) for cause in _HINDRANCES):
         return None
-    gain = run.gain_at_end / run.quarter
-    if not gain > (STILL_FALLING if run.n_epochs <= _SHORT else STILL_FALLING_FAST):
+    least = STILL_FALLING * run.quarter if run.n_epochs <= _SHORT else STILL_GAINING
+    if not run.gain_at_end > least:
         return None
     remedy: dict[str, object] = {"max_epochs": max(5 * run.n_epochs, int(limit or 0))}
     cause = f"The loss was still falling after {run.n_epochs} epochs, "
@@ -169,7 +170,7 @@ def stopped_too_early(run: Run) -> Finding | None:
     return Finding(
         "stopped_too_early",
         "mild",
-        {"gain of an epoch of the last quarter, by the constant's loss": gain},
+        {"gain of the last quarter, by the constant's loss": run.gain_at_end},
         cause,
         remedy,
         (),

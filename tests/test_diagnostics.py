@@ -290,6 +290,19 @@ def test_a_run_of_one_epoch_has_no_course():
     assert short.gain_at_end == 0.0
 
 
+@pytest.mark.parametrize(("gain", "is_found"), [(0.026, True), (0.024, False)])
+def test_a_long_run_that_still_gains(gain, is_found):
+    """Of 40 epochs the last ten gained 2.5 % of a constant response's loss, or less."""
+    run = healthy(max_epochs=40)
+    columns = {
+        name: np.concatenate([values, np.repeat(values[-1:], 40 - EPOCHS, axis=0)])
+        for name, values in run.columns.items()
+    }
+    columns["lasting_loss"] = np.repeat([0.5, 0.5 - gain * run.constant_loss], [30, 10])
+    found = examine(replace(run, columns=columns, n_epochs=40))
+    assert ("stopped_too_early" in found.names) is is_found
+
+
 def test_narrow_layers_underfit_dead_or_alive():
     """Dead units explain a high loss, but in layers that are very narrow."""
     stuck = {"train_loss": 0.5, "valid_loss": 0.5, "dead_share": 0.9}

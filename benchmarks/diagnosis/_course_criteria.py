@@ -115,12 +115,14 @@ def _longer(case: Case) -> Outcome | None:
 
 
 def stopped_too_early(case: Case) -> Verdict:
-    if not case.run.snapshots or not case.is_harmed:
+    if not case.run.snapshots:
         return NO
     gain = _gain_at_the_end(case) / constant_loss(case.run.rows)
     if gain < STILL_FALLING:
         return False, {"gain": gain}
     other = _longer(case)
+    if not case.is_harmed:  # the twins may have been stopped, too
+        return other is not None and case.is_worse(other), {"gain": gain}
     is_short = case.is_explained(other)
     numbers = {"gain": gain, "closed": case.closed(other)}
     # What another rate, or inputs of one scale, cure in as many epochs has had enough.

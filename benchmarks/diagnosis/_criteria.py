@@ -110,8 +110,10 @@ LABELS: dict[str, Label] = {
     "stopped_too_early": Label(
         _course_criteria.stopped_too_early,
         "The last quarter of epochs still gained 1 % of the constant response's "
-        f"training loss; harm; three times the epochs, and 40 at least, {_EXPLAINS}; "
-        "the rate is neither too low nor too high, and scaled inputs do not.",
+        "training loss; three times the epochs, and 40 at least, have a lower test "
+        "loss, by as much as harm is; in a run with harm they make up for half of the "
+        "distance to the twins or more, the rate is neither too low nor too high, and "
+        "scaled inputs do not.",
     ),
     "noisy_validation": Label(
         _course_criteria.noisy_validation,
