@@ -86,7 +86,7 @@ def to_bytes(document: Any, arrays: Mapping[str, np.ndarray]) -> bytes:
     document : object
         What JSON can hold.
     arrays : mapping of str to ndarray
-        Of numbers, in C order.
+        Of numbers.
 
     Returns
     -------
@@ -97,7 +97,9 @@ def to_bytes(document: Any, arrays: Mapping[str, np.ndarray]) -> bytes:
 
     text = json.dumps(document, allow_nan=False)
     metadata = {_KEY: text, _CHECKSUM: _BLANK}
-    content = bytearray(safetensors.numpy.save(dict(arrays), metadata=metadata))
+    # It writes an array's memory as it lies, and does not ask in which order that is.
+    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    content = bytearray(safetensors.numpy.save(ordered, metadata=metadata))
     start = _place(content)
     content[start : start + len(_BLANK)] = _digest(content, start).encode()
     return bytes(content)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 #: Seconds; a guard against hanging, far above what a program takes.
-LONG = 120
+LONG = 900
 HERE = Path(__file__).parent
 #: It has imported nothing of the package, and has only one thread.
 SERVER = """

@@ -25,7 +25,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from sknnopt import OptimizedMLPClassifier
+from sknnopt import OptimizedMLPClassifier, _files
 from sknnopt.persistence import load, save
 
 safetensors_numpy = pytest.importorskip("safetensors.numpy")
@@ -432,6 +432,23 @@ def test_truncated_file_is_refused(share: float, path: Path) -> None:
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(ValueError, match="not a safetensors file, or truncated"):
         load(path)
+
+
+def test_arrays_of_any_order_come_back(path: Path) -> None:
+    """However an array lies in memory, its numbers are kept, not what lies there."""
+    table = np.arange(12.0).reshape(3, 4)
+    arrays = {
+        "transposed": table.T,
+        "column": table[:, 1],
+        "backwards": table[::-1],
+        "part": table[:, 1:].reshape(3, 3, 1),
+        "number": np.array(5.0),
+    }
+    _files.write_whole(path, _files.to_bytes({}, arrays))
+    found = _files.read(path)[1]
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array, strict=True)
 
 
 def test_foreign_safetensors_is_refused(path: Path) -> None:
