@@ -180,7 +180,7 @@ def columns(draw, n_rows):
         "datetime": lambda: pd.to_datetime(np.where(gaps, None, code)),
         "zoned": lambda: pd.to_datetime(code, utc=True),
         "timedelta": lambda: pd.to_timedelta(code, unit="s"),
-        "period": lambda: pd.PeriodIndex.from_ordinals(code, freq="D"),
+        "period": lambda: pd.arrays.PeriodArray(code.astype("i8"), pd.PeriodDtype("D")),
         "interval": lambda: pd.arrays.IntervalArray.from_arrays(code, code + 1),
         "complex": lambda: code + 1j,
         "sparse": lambda: pd.arrays.SparseArray(np.where(gaps, 0.0, code)),

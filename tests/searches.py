@@ -6,13 +6,24 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pytest
+import sklearn
 from estimators import plain_classifier
 from scipy.stats import loguniform
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.fixes import parse_version
 
 from sknnopt.search import MLPSearchCV
+
+
+def optuna_search_cv():
+    """Return ``OptunaSearchCV``; skip the test where it cannot be had, or not run."""
+    integration = pytest.importorskip("optuna_integration")
+    if parse_version(sklearn.__version__) < parse_version("1.7"):
+        pytest.skip("in scikit-learn 1.6 its tags ask for each other without end")
+    return integration.OptunaSearchCV
 
 
 def finished(params, scores, *, estimator=None, folds=None, **extra):

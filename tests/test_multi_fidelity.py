@@ -9,6 +9,7 @@ import pytest
 from estimators import plain_classifier, plain_regressor
 from joblib import parallel_config
 from scipy.stats import loguniform
+from searches import optuna_search_cv
 from sklearn.base import clone
 from sklearn.experimental import enable_halving_search_cv
 from sklearn.model_selection import HalvingRandomSearchCV, cross_val_score
@@ -93,7 +94,7 @@ def test_gathered_halving_is_the_same(table, halving, rounds):
 def pruned(request, shared_table):
     """Return a fitted search of Optuna that compares with the median of trials."""
     optuna = pytest.importorskip("optuna")
-    OptunaSearchCV = pytest.importorskip("optuna_integration").OptunaSearchCV
+    OptunaSearchCV = optuna_search_cv()
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     study = optuna.create_study(
@@ -158,12 +159,12 @@ def test_optuna_best_estimator_predicts(pruned, table):
 
 def test_folds_of_an_optuna_trial_gather(table, rounds):
     """Without pruning, the folds of each trial train together."""
-    integration = pytest.importorskip("optuna_integration")
+    OptunaSearchCV = optuna_search_cv()
     from optuna.distributions import FloatDistribution
 
     with warnings.catch_warnings(), parallel_config(backend="sknnopt"):
         warnings.simplefilter("ignore")
-        integration.OptunaSearchCV(
+        OptunaSearchCV(
             plain_classifier(n_units=4, max_epochs=2, random_state=0),
             {"learning_rate": FloatDistribution(1e-3, 1e-1, log=True)},
             cv=3,
@@ -175,10 +176,10 @@ def test_folds_of_an_optuna_trial_gather(table, rounds):
 
 def test_optuna_cannot_prune_a_pipeline(table):
     """A pipeline has no ``partial_fit``, so Optuna refuses to prune it."""
-    integration = pytest.importorskip("optuna_integration")
+    OptunaSearchCV = optuna_search_cv()
     model = Pipeline([("scaler", StandardScaler()), ("mlp", plain_classifier())])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        search = integration.OptunaSearchCV(model, {}, enable_pruning=True)
+        search = OptunaSearchCV(model, {}, enable_pruning=True)
     with pytest.raises(ValueError, match="partial_fit"):
         search.fit(*table)

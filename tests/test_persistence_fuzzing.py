@@ -38,7 +38,7 @@ def originals() -> tuple[bytes, ...]:
     """Return files with all kinds of parts: a table's, a pipeline's, a regression's."""
     X = np.random.default_rng(0).normal(size=(40, 2))
     y = (X[:, 0] > 0).astype(int)
-    frame = pd.DataFrame(X, columns=["a", "b"])
+    frame = pd.DataFrame(X, columns=["a", "b"], copy=True)
     frame["c"] = np.array(["x", "y", None], dtype=object)[np.arange(40) % 3]
     frame.loc[3, "a"] = np.nan
     models = (

@@ -56,7 +56,7 @@ class Case:
 def _score(loss, raw, target, weight):
     """Return scikit-learn's score of raw outputs."""
     if loss == "categorical_cross_entropy":
-        return accuracy_score(target[:, 0], raw.argmax(1), sample_weight=weight)
+        return accuracy_score(target[:, 0], raw.argmax(1).numpy(), sample_weight=weight)
     if loss == "binary_cross_entropy":
         labels = target.astype(int)
         return accuracy_score(labels, (raw > 0).int().numpy(), sample_weight=weight)

@@ -7,7 +7,7 @@ import numpy as np
 import optuna
 import pytest
 from estimators import plain_classifier, plain_regressor
-from optuna_integration import OptunaSearchCV
+from searches import optuna_search_cv
 from sklearn.datasets import make_classification
 from sklearn.model_selection import GridSearchCV, ParameterSampler, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
@@ -224,7 +224,7 @@ def test_searches_take_the_space_as_it_is(preset: str, data: Any) -> None:
 @pytest.mark.parametrize("preset", ["small", "guide"])
 def test_optuna_search_takes_one_subspace(preset: str, data: Any) -> None:
     """OptunaSearchCV takes a dict, which a single depth of the guide is."""
-    study = OptunaSearchCV(
+    study = optuna_search_cv()(
         pipeline(),
         space("optuna", preset, depth=2, prefix=PREFIX),
         n_trials=3,

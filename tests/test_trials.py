@@ -10,7 +10,7 @@ import pytest
 from estimators import plain_classifier, plain_regressor
 from gathering import FakeNet, Rounds
 from joblib import parallel_config
-from searches import finished, pruning_search
+from searches import finished, optuna_search_cv, pruning_search
 from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.exceptions import NotFittedError
@@ -51,14 +51,13 @@ TELLERS = [
 def optuna_search(table: Table, **options: Any) -> Any:
     """Return a fitted search of Optuna's over a linear model."""
     optuna = pytest.importorskip("optuna")
-    integration = pytest.importorskip("optuna_integration")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = {
         "alpha": optuna.distributions.FloatDistribution(1e-5, 1, log=True),
         "n_iter_no_change": optuna.distributions.IntDistribution(3, 9),
         "average": optuna.distributions.CategoricalDistribution([True, False]),
     }
-    search = integration.OptunaSearchCV(
+    search = optuna_search_cv()(
         SGDClassifier(random_state=0),
         space,
         n_trials=12,
