@@ -29,7 +29,7 @@ ROUGH = 0.05
 #: Share of the constant response's loss that an epoch of the last quarter still gained,
 #: in runs of few epochs, and that the whole last quarter did in longer ones, where less
 #: may be chance.
-STILL_FALLING, STILL_GAINING = 0.002, 0.025
+STILL_FALLING, STILL_GAINING = 0.002, 0.04
 #: Epochs that are few.
 _SHORT = 12
 #: Share of the constant response's loss that a network should have taken off; less than

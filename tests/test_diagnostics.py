@@ -290,9 +290,9 @@ def test_a_run_of_one_epoch_has_no_course():
     assert short.gain_at_end == 0.0
 
 
-@pytest.mark.parametrize(("gain", "is_found"), [(0.026, True), (0.024, False)])
+@pytest.mark.parametrize(("gain", "is_found"), [(0.041, True), (0.039, False)])
 def test_a_long_run_that_still_gains(gain, is_found):
-    """Of 40 epochs the last ten gained 2.5 % of a constant response's loss, or less."""
+    """Of 40 epochs the last ten gained 4 % of a constant response's loss, or less."""
     run = healthy(max_epochs=40)
     columns = {
         name: np.concatenate([values, np.repeat(values[-1:], 40 - EPOCHS, axis=0)])
