@@ -27,9 +27,9 @@ SHORT_STEP = 1e-3
 #: Mean change of the training loss from epoch to epoch, by its level, in a rough run.
 ROUGH = 0.05
 #: Share of the constant response's loss that an epoch of the last quarter still gained,
-#: in runs of few epochs, and that the whole last quarter did in longer ones, where less
-#: may be chance.
-STILL_FALLING, STILL_GAINING = 0.002, 0.04
+#: in runs of few epochs; and that the whole last quarter did in longer ones, where less
+#: is of no consequence.
+STILL_FALLING, STILL_GAINING = 0.002, 0.02
 #: Epochs that are few.
 _SHORT = 12
 #: Share of the constant response's loss that a network should have taken off; less than
@@ -159,8 +159,7 @@ def stopped_too_early(run: Run) -> Finding | None:
         return None
     if is_held_back(run) or any(cause(run) for cause in _HINDRANCES):
         return None
-    least = STILL_FALLING * run.quarter if run.n_epochs <= _SHORT else STILL_GAINING
-    if not run.gain_at_end > least:
+    if not _still_gains(run):
         return None
     remedy: dict[str, object] = {"max_epochs": max(5 * run.n_epochs, int(limit or 0))}
     cause = f"The loss was still falling after {run.n_epochs} epochs, "
@@ -176,6 +175,16 @@ def stopped_too_early(run: Run) -> Finding | None:
         (),
         (max(1, 3 * run.n_epochs // 4), run.n_epochs),
     )
+
+
+def _still_gains(run: Run) -> bool:
+    """Tell whether the loss still falls at the end, and not by chance."""
+    if run.n_epochs <= _SHORT:
+        return run.gain_at_end > STILL_FALLING * run.quarter
+    # Of its own rows a network has always a little more to learn.
+    is_validated = bool(np.isfinite(run.column("valid_loss")).all())
+    least = max(STILL_GAINING, 2 * run.scatter_at_end)
+    return is_validated and run.gain_at_end > least
 
 
 def _is_hasty(run: Run) -> bool:

@@ -153,6 +153,12 @@ class Run:
         return float((before.mean() - after.mean()) / self.constant_loss)
 
     @cached_property
+    def scatter_at_end(self) -> float:
+        """How much that loss changes from epoch to epoch, in the same epochs."""
+        changes = np.diff(self.column("lasting_loss")[-2 * self.quarter :])
+        return float(np.abs(changes).mean() / self.constant_loss)
+
+    @cached_property
     def layer_sizes(self) -> np.ndarray:
         """Numbers of each layer that are trained."""
         sizes = np.zeros(len(self.layers) + 1)

@@ -290,15 +290,28 @@ def test_a_run_of_one_epoch_has_no_course():
     assert short.gain_at_end == 0.0
 
 
-@pytest.mark.parametrize(("gain", "is_found"), [(0.041, True), (0.039, False)])
-def test_a_long_run_that_still_gains(gain, is_found):
-    """Of 40 epochs the last ten gained 4 % of a constant response's loss, or less."""
+@pytest.mark.parametrize(
+    ("gain", "swing", "is_valid", "is_found"),
+    [
+        (0.021, 0.0, True, True),
+        (0.019, 0.0, True, False),
+        (0.021, 0.0, False, False),
+        (0.021, 0.0205, True, True),
+        (0.021, 0.0215, True, False),
+    ],
+)
+def test_a_long_run_that_still_gains(gain, swing, is_valid, is_found):
+    """40 epochs must gain 2 % in the end, on other rows, and twice what they swing."""
     run = healthy(max_epochs=40)
     columns = {
         name: np.concatenate([values, np.repeat(values[-1:], 40 - EPOCHS, axis=0)])
         for name, values in run.columns.items()
     }
-    columns["lasting_loss"] = np.repeat([0.5, 0.5 - gain * run.constant_loss], [30, 10])
+    # It falls from one epoch to the next, and goes up and down besides.
+    steps = np.repeat([0.0, gain], [30, 10]) + swing / 2 * (np.arange(40) % 2)
+    columns["lasting_loss"] = 0.5 - run.constant_loss * steps
+    if not is_valid:
+        columns["valid_loss"] = np.full(40, np.nan)
     found = examine(replace(run, columns=columns, n_epochs=40))
     assert ("stopped_too_early" in found.names) is is_found
 
