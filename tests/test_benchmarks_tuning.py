@@ -839,6 +839,14 @@ def test_guide_compares_equal_searches_alone():
     assert pairs["difference"].iloc[0] == pytest.approx(0.01)
 
 
+def test_problems_that_a_search_lacks_count_for_none():
+    """Means of searches are of the same tables and splits."""
+    stored = _budget_stored({"mlp-random": 0.3, "random": 0.4}, ["pima"], n_splits=3)
+    del stored["budget-random"]["rows"][1]
+    frame = _comparing.budget_frame(stored)
+    assert frame.groupby("search")["split"].apply(list).tolist() == [[0, 2]] * 2
+
+
 def test_ratio_of_known_losses():
     """Where one search's losses are always three quarters, so is their ratio."""
     stored = _budget_stored({"mlp-random": 0.3, "random": 0.4})

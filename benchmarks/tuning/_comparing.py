@@ -122,7 +122,8 @@ def budget_frame(stored: Stored) -> pd.DataFrame:
     -------
     DataFrame
         One row for each search, table and split, with all that was stored of it. Of
-        several wall times only the longest.
+        several wall times only the longest, and of tables and splits only those where
+        every search was that is there at all.
     """
     rows = []
     for name in SEARCHES:
@@ -132,6 +133,8 @@ def budget_frame(stored: Stored) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     if len(frame):
         frame = frame[frame["seconds"] == frame["seconds"].max()]
+        present = frame.groupby(["table", "split"])["search"].transform("nunique")
+        frame = frame[present == frame["search"].nunique()]
     return frame.reset_index(drop=True)
 
 
