@@ -138,9 +138,8 @@ def _add_search_options(add: Callable[..., Any]) -> None:
     add(
         "--pruning",
         choices=["halving", "hyperband", "none"],
-        help="how candidates leave early (default: hyperband, which lets more be tried "
-        "in the same time and does not judge all of them by their first epochs; a grid "
-        "has no pruning)",
+        help="how candidates leave early (default: halving, by which most can be tried "
+        "in the same time; a grid has no pruning)",
     )
     add(
         "--resume",

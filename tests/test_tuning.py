@@ -325,12 +325,12 @@ def test_no_durations(text: str) -> None:
 @pytest.mark.parametrize(
     ("options", "n_candidates", "rule"),
     [
-        ({}, 50, "hyperband"),
-        ({"budget": 1.0}, 10_000, "hyperband"),
-        ({"budget": 1.0, "n_iter": 7}, 7, "hyperband"),
+        ({}, 50, "halving"),
+        ({"budget": 1.0}, 10_000, "halving"),
+        ({"budget": 1.0, "n_iter": 7}, 7, "halving"),
         ({"search": "grid"}, 50, None),
         ({"search": "grid", "pruning": "none"}, 50, None),
-        ({"pruning": "halving"}, 50, "halving"),
+        ({"pruning": "hyperband"}, 50, "hyperband"),
         ({"pruning": "none"}, 50, None),
     ],
 )

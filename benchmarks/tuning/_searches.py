@@ -39,9 +39,6 @@ N_POINTS = 8
 NO_LIMIT = 100_000
 PREFIX = "optimizedmlpclassifier__"
 SCORING = "neg_log_loss"
-#: Of the searches that prune: halving trusts the first epochs too much, see the part
-#: ``"pruning"``.
-PRUNING = "hyperband"
 
 
 @dataclass(frozen=True)
@@ -181,7 +178,7 @@ def _mlp_search(problem: Problem, sampler: str) -> Found:
         our_space("sklearn", PREFIX),
         n_iter=NO_LIMIT,
         sampler=sampler,
-        pruning=PRUNING,
+        pruning="halving",
         max_seconds=problem.seconds,
         scoring=SCORING,
         cv=problem.cv,
@@ -259,12 +256,8 @@ def _keras_versions() -> dict[str, str]:
     return {**keras_versions(), "space": digest(sorted(our_space("skopt").items()))}
 
 
-def _random_versions() -> dict[str, str]:
-    return {**our_versions(), "pruning": PRUNING}
-
-
 def _tpe_versions() -> dict[str, str]:
-    return {**our_versions("optuna"), "pruning": PRUNING}
+    return our_versions("optuna")
 
 
 def _bayes_versions() -> dict[str, str]:
@@ -273,13 +266,13 @@ def _bayes_versions() -> dict[str, str]:
 
 SEARCHES: dict[str, Search] = {
     "mlp-random": Search(
-        "MLPSearchCV, random, Hyperband",
+        "MLPSearchCV, random, halving",
         lambda problem: _mlp_search(problem, "random"),
-        _random_versions,
+        our_versions,
         is_ours=True,
     ),
     "mlp-tpe": Search(
-        "MLPSearchCV, TPE, Hyperband",
+        "MLPSearchCV, TPE, halving",
         lambda problem: _mlp_search(problem, "tpe"),
         _tpe_versions,
         ("optuna",),

@@ -25,8 +25,7 @@ class TuneSettings:
     space : {"small", "standard", "regularization", "guide"}, default="small"
         The preset of the search space.
     pruning : {"halving", "hyperband", "none"} or None, default=None
-        How candidates leave early; None: by Hyperband, and not at all from a
-        grid.
+        How candidates leave early; None: by halving, and not at all from a grid.
     n_iter : int or None, default=None
         Most candidates; None: 50, or with a budget as many as it allows.
     budget : float or None, default=None
@@ -87,7 +86,7 @@ class TuneSettings:
     def rule(self) -> str | None:
         """How candidates are pruned, None if they are not."""
         if self.pruning is None:
-            return None if self.search == "grid" else "hyperband"
+            return None if self.search == "grid" else "halving"
         return None if self.pruning == "none" else self.pruning
 
     @property
