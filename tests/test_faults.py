@@ -288,7 +288,7 @@ if pid == 0:
     same &= np.array_equal(model.predict_proba(X[:10]), expected[1])
     again = model.fit(X, y).coefs_
     pairs = zip(again, weights, strict=True)
-    same &= all(np.allclose(*pair, atol=1e-6) for pair in pairs)
+    same &= all(np.allclose(*pair, atol=2e-7) for pair in pairs)
     os._exit(0 if same else 1)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """

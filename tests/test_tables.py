@@ -215,11 +215,12 @@ def test_numbers_too_large_to_compute_with(entry: str, pattern: str) -> None:
 def test_whole_numbers_of_many_digits(tmp_path: Path) -> None:
     """A whole number of hundreds of digits is refused, and not printed whole."""
     frame = read_table(written(tmp_path, f"a,y\n{'9' * 500},0\n1,1\n"))
-    # pandas 2.0 reads it as text, later ones as a float.
-    told = "'a' (holds an infinite number|must hold numbers)"
-    with pytest.raises(InputError, match=told) as caught:
+    # pandas 2.0 reads it as text, later ones as a number, which no float holds.
+    is_text = isinstance(frame["a"][0], str)
+    told = r"must hold numbers.*'\.\.\.'" if is_text else "holds an infinite number"
+    with pytest.raises(InputError, match=f"'a' {told}") as caught:
         training_table(frame, "y")
-    assert len(str(caught.value)) < 200
+    assert len(str(caught.value)) < (120 if is_text else 100)
 
 
 @pytest.mark.parametrize("labels", [["1e300", "2e300"], [str(2**63), str(2**63 + 1)]])
