@@ -182,9 +182,8 @@ def _still_gains(run: Run) -> bool:
     if run.n_epochs <= _SHORT:
         return run.gain_at_end > STILL_FALLING * run.quarter
     # Of its own rows a network has always a little more to learn.
-    is_validated = bool(np.isfinite(run.column("valid_loss")).all())
     least = max(STILL_GAINING, 2 * run.scatter_at_end)
-    return is_validated and run.gain_at_end > least
+    return run.is_validated and run.gain_at_end > least
 
 
 def _is_hasty(run: Run) -> bool:

@@ -152,6 +152,11 @@ class Run:
             before = losses[:1]
         return float((before.mean() - after.mean()) / self.constant_loss)
 
+    @property
+    def is_validated(self) -> bool:
+        """Whether every epoch has a validation loss."""
+        return bool(np.isfinite(self.column("valid_loss")).all())
+
     @cached_property
     def scatter_at_end(self) -> float:
         """How much that loss changes from epoch to epoch, in the same epochs."""

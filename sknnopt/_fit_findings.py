@@ -87,7 +87,7 @@ def overfitting(run: Run) -> Finding | None:
     valid = run.column("valid_loss")
     if run.facts.get("restores_best") or run.n_epochs < FEW_EPOCHS:
         return None
-    if not np.isfinite(valid).all():
+    if not run.is_validated:
         return _memorized(run)
     best = int(valid.argmin())
     end = float(np.median(valid[-3:]))

@@ -678,9 +678,9 @@ def test_the_same_candidates_are_pruned_and_not(table, monkeypatch):
             return super().fit(X, y, **params)
 
     monkeypatch.setattr(sknnopt.search, "MLPSearchCV", Noted)
-    monkeypatch.setattr(_pruning, "our_model", _brief_model)
+    monkeypatch.setattr(_searches, "our_model", _brief_model)
     X, y = (pd.DataFrame(table[0]), table[1])
-    problem = Problem(Split(X, X, y, y), 0, 0)
+    problem = Problem(Split(X, X, y, y), np.inf, 0)
     found = {rule: _pruning.search_once(problem, rule, 4) for rule in _pruning.RULES}
     drawn = [search.cv_results_["params"] for search in searches]
     assert drawn[0] == drawn[1] == drawn[2]

@@ -71,10 +71,7 @@ def measure_budget(
         Which there are.
     """
     wanted = _wanted(settings, searches)
-    names = QUICK_TABLES if settings.quick else TABLES
-    installed = [name for name in names if KNOWN[name].is_installed]
-    if len(installed) < len(names):
-        print("Tables are left out: make setup-quality installs them.")
+    installed = installed_tables(settings)
     stores = {
         name: Store(directory / f"budget-{name}.json", search.versions())
         for name, search in wanted.items()
@@ -83,7 +80,7 @@ def measure_budget(
     for number in range(settings.pairs or (1 if settings.quick else N_SPLITS)):
         for table in installed:
             # In turn, so that no search has the busier hours; each begins once.
-            for name in _rotated(list(wanted), number):
+            for name in rotated(list(wanted), number):
                 design = {**_design(settings), "table": table, "split": number}
                 stores[name].add(
                     f"{name} {table} {number}",
@@ -101,7 +98,41 @@ def _wanted(settings: Settings, searches: Mapping[str, Search]) -> dict[str, Sea
     return {name: search for name, search in asked.items() if not search.missing}
 
 
-def _rotated(names: list[str], by: int) -> list[str]:
+def installed_tables(settings: Settings) -> list[str]:
+    """Return the tables that are wanted and there; tell if some are not.
+
+    Parameters
+    ----------
+    settings : Settings
+        Whether it is a smoke test, which has tables of its own.
+
+    Returns
+    -------
+    list of str
+        Names.
+    """
+    names = QUICK_TABLES if settings.quick else TABLES
+    installed = [name for name in names if KNOWN[name].is_installed]
+    if len(installed) < len(names):
+        print("Tables are left out: make setup-quality installs them.")
+    return installed
+
+
+def rotated(names: list[str], by: int) -> list[str]:
+    """Return names in another order, each as often the first as any other.
+
+    Parameters
+    ----------
+    names : list of str
+        Which.
+    by : int
+        How many of the first are put last.
+
+    Returns
+    -------
+    list of str
+        All of them.
+    """
     by %= max(1, len(names))
     return names[by:] + names[:by]
 

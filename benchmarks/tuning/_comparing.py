@@ -189,14 +189,20 @@ def ratio(frame: pd.DataFrame, ours: str, rival: str) -> dict[str, Any] | None:
     if logs.empty:
         return None
     rng = np.random.default_rng(0)
-    found = estimate(logs.to_numpy(), np.mean, rng)
+    of_all = _mean_ratio(logs, rng)
     within = geometric_mean(list(np.exp(logs.to_numpy())), rng)
     return {
-        **{key: float(np.exp(value)) for key, value in found.items()},
+        **of_all,
         "within": within,
         "n_tables": len(logs),
         "n_splits": logs.shape[1],
     }
+
+
+def _mean_ratio(logs: pd.DataFrame, rng: np.random.Generator) -> dict[str, float]:
+    """Return the geometric mean of ratios, with an interval that draws whole tables."""
+    found = estimate(logs.to_numpy(), np.mean, rng)
+    return {key: float(np.exp(value)) for key, value in found.items()}
 
 
 def verdict(numbers: dict[str, float]) -> str:
@@ -287,9 +293,7 @@ def of_tables(frame: pd.DataFrame, name: str) -> dict[str, float]:
         tables, of splits that all tables have.
     """
     logs = np.log(frame.pivot(index="table", columns="split", values=name))
-    logs = logs.dropna(axis=1).to_numpy()
-    found = estimate(logs, np.mean, np.random.default_rng(0))
-    return {key: float(np.exp(value)) for key, value in found.items()}
+    return _mean_ratio(logs.dropna(axis=1), np.random.default_rng(0))
 
 
 # ---------------------------------------------------------------- overhead

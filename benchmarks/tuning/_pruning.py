@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import gc
-import time
+import math
 import warnings
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from benchmarks._settings import Settings
 from benchmarks._store import Store
 from benchmarks.quality._catalogue import TABLES as KNOWN
 from benchmarks.quality._scores import classification_scores
 from benchmarks.quality._splits import split
-from benchmarks.tuning._budget import QUICK_TABLES, TABLES
-from benchmarks.tuning._searches import (
-    N_FOLDS,
-    N_MEMBERS,
-    PREFIX,
-    SCORING,
-    Problem,
-    our_model,
-    our_space,
-)
+from benchmarks.tuning._budget import installed_tables, rotated
+from benchmarks.tuning._searches import N_FOLDS, N_MEMBERS, Problem, mlp_search
 from benchmarks.tuning._versions import our_versions
 
 #: How candidates leave; the first, by which none does, is what others are compared to.
@@ -49,13 +39,10 @@ def measure_pruning(directory: Path, settings: Settings) -> None:
         ``pairs`` is the number of splits (3 by default).
     """
     store = Store(directory / "pruning.json", our_versions())
-    names = QUICK_TABLES if settings.quick else TABLES
+    installed = installed_tables(settings)
     n_candidates = 4 if settings.quick else N_CANDIDATES
     for number in range(settings.pairs or (1 if settings.quick else N_SPLITS)):
-        for table in names:
-            if not KNOWN[table].is_installed:
-                print(f"{table} is left out: make setup-quality installs it.")
-                continue
+        for table in installed:
             design = {
                 "n_candidates": n_candidates,
                 "n_folds": N_FOLDS,
@@ -68,13 +55,13 @@ def measure_pruning(directory: Path, settings: Settings) -> None:
 
 def _measure(design: dict[str, Any]) -> dict[str, Any]:
     """Search with all rules, each time with another one first."""
-    problem = Problem(
-        split(KNOWN[design["table"]], design["split"]), 0, design["split"]
-    )
+    rows, number = split(KNOWN[design["table"]], design["split"]), design["split"]
+    problem = Problem(rows, math.inf, number)
     search_once(problem, "none", 2)  # what is imported is no time of a search
-    first = design["split"] % len(RULES)
-    order = [*RULES][first:] + [*RULES][:first]
-    return {rule: search_once(problem, rule, design["n_candidates"]) for rule in order}
+    return {
+        rule: search_once(problem, rule, design["n_candidates"])
+        for rule in rotated(list(RULES), number)
+    }
 
 
 def search_once(problem: Problem, rule: str, n_candidates: int) -> dict[str, float]:
@@ -95,28 +82,15 @@ def search_once(problem: Problem, rule: str, n_candidates: int) -> dict[str, flo
         ``seconds`` without the final fit, ``best_loss`` of the folds, ``log_loss`` on
         the rows held out, and ``n_finished``: candidates that were not pruned.
     """
-    from sknnopt.search import MLPSearchCV
-
     rows = problem.rows
-    search = MLPSearchCV(
-        our_model(problem.seed),
-        our_space("sklearn", PREFIX),
-        n_iter=n_candidates,
-        pruning=RULES[rule],
-        scoring=SCORING,
-        cv=problem.cv,
-        random_state=problem.seed,
-    )
     gc.collect()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        begun = time.perf_counter()
-        search.fit(rows.X_train, rows.y_train)
-        spent = time.perf_counter() - begun
-        scores = classification_scores(rows.y_test, search.predict_proba(rows.X_test))
+        found = mlp_search(problem, "random", pruning=RULES[rule], n_iter=n_candidates)
+        scores = classification_scores(rows.y_test, found.predict_proba(rows.X_test))
     return {
-        "seconds": spent - search.refit_time_,
-        "best_loss": -float(search.best_score_),
+        "seconds": found.seconds,
+        "best_loss": found.best_loss,
         "log_loss": scores["log_loss"],
-        "n_finished": int(np.sum(~search.cv_results_["pruned"])),
+        "n_finished": found.n_candidates - found.extra["n_pruned"],
     }

@@ -7,6 +7,7 @@ their package can express it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -170,16 +171,36 @@ def _fitted(search: Any, problem: Problem, **options: Any) -> Found:
     )
 
 
-def _mlp_search(problem: Problem, sampler: str) -> Found:
+def mlp_search(
+    problem: Problem,
+    sampler: str,
+    *,
+    pruning: str | None = "halving",
+    n_iter: int = NO_LIMIT,
+) -> Found:
+    """Search with ``MLPSearchCV``.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to search for; infinite ``seconds`` are no limit.
+    sampler, pruning, n_iter
+        As it takes them.
+
+    Returns
+    -------
+    Found
+        What it came to.
+    """
     from sknnopt.search import MLPSearchCV
 
     search = watched(MLPSearchCV)(
         our_model(problem.seed),
         our_space("sklearn", PREFIX),
-        n_iter=NO_LIMIT,
+        n_iter=n_iter,
         sampler=sampler,
-        pruning="halving",
-        max_seconds=problem.seconds,
+        pruning=pruning,
+        max_seconds=problem.seconds if math.isfinite(problem.seconds) else None,
         scoring=SCORING,
         cv=problem.cv,
         random_state=problem.seed,
@@ -267,13 +288,13 @@ def _bayes_versions() -> dict[str, str]:
 SEARCHES: dict[str, Search] = {
     "mlp-random": Search(
         "MLPSearchCV, random, halving",
-        lambda problem: _mlp_search(problem, "random"),
+        lambda problem: mlp_search(problem, "random"),
         our_versions,
         is_ours=True,
     ),
     "mlp-tpe": Search(
         "MLPSearchCV, TPE, halving",
-        lambda problem: _mlp_search(problem, "tpe"),
+        lambda problem: mlp_search(problem, "tpe"),
         _tpe_versions,
         ("optuna",),
         is_ours=True,
