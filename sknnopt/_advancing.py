@@ -80,16 +80,18 @@ class Batch:
         self.is_over = not loop.settle(line)
         self.n_epochs += 1
 
-    def leave(self, places: Sequence[int]) -> None:
-        """Let fits go as they are.
+    def leave(self, places: Sequence[int], *, at_best: bool = False) -> None:
+        """Let fits go before their end.
 
         Parameters
         ----------
         places : sequence of int
             Which of the batch; those that have ended stay as they are.
+        at_best : bool, default=False
+            Whether they return to their best, as those do that end by themselves.
         """
         members = [np.arange(self._starts[i], self._ends[i]) for i in places]
-        self.is_over = not self._loop.leave(np.concatenate(members))
+        self.is_over = not self._loop.leave(np.concatenate(members), at_best=at_best)
 
     def living(self) -> np.ndarray:
         """Tell of each fit whether a member of it goes on."""
@@ -235,10 +237,10 @@ class Ascent:
         until = self._epoch(part.numbers[0], rung)
         if until > 0:
             batch = part.batch = part.batch or self._begin(part)
-            self._let_go(part, batch)
+            self._let_go(part, batch, rung)
             while not batch.is_over and batch.n_epochs < until:
                 batch.advance()
-                self._let_go(part, batch)
+                self._let_go(part, batch, rung)
             self._losses[part.numbers] = batch.losses()
             self._is_live[part.numbers] = batch.living()
             if batch.is_over:
@@ -261,7 +263,7 @@ class Ascent:
         ladder = self._ladders[number]
         return ladder[rung - 1] if rung <= len(ladder) else 0
 
-    def _let_go(self, part: _Part, batch: Batch) -> None:
+    def _let_go(self, part: _Part, batch: Batch, rung: int) -> None:
         """Let those go of which it is known that they leave here, or all if late."""
         epoch = batch.n_epochs
         if batch.is_over or epoch == 0:
@@ -269,7 +271,7 @@ class Ascent:
         is_late = self._rungs.is_late()
         if not is_late and not self._leaves_at:
             return
-        leaving = []
+        leaving, ending = [], []
         for place, is_live in enumerate(batch.living()):
             number = part.numbers[place]
             of_search = self._fits[number].number
@@ -277,11 +279,20 @@ class Ascent:
                 continue
             if self._leaves_at.get(number) == epoch:
                 leaving.append(place)
+            elif is_late and rung == 0 and self._is_above(number, epoch):
+                ending.append(place)
             elif is_late:
                 self._rungs.leave_late(of_search, epoch)
                 leaving.append(place)
         if leaving:
             batch.leave(leaving)
+        if ending:
+            batch.leave(ending, at_best=True)
+
+    def _is_above(self, number: int, epoch: int) -> bool:
+        """Tell whether a fit has rungs, and is as far as the last of them."""
+        ladder = self._ladders[number]
+        return bool(ladder) and epoch >= ladder[0]
 
     def _judge(self, rung: int) -> None:
         """Compare the candidates of which all fits have this rung."""

@@ -414,13 +414,16 @@ class Loop:
             self.live, self._last_epoch = self.live[left], self._last_epoch[left]
             self._attach(self.job.take(left), self.record.take(left))
 
-    def leave(self, members: np.ndarray) -> bool:
-        """Let members go as they are: what they return to is not their best.
+    def leave(self, members: np.ndarray, *, at_best: bool = False) -> bool:
+        """Let members go before their end.
 
         Parameters
         ----------
         members : ndarray of int
             Those of them that have ended by themselves are left alone.
+        at_best : bool, default=False
+            Whether they return to their best, where that is kept, as all do that end
+            by themselves. Else they stay as they are.
 
         Returns
         -------
@@ -428,8 +431,9 @@ class Loop:
             Whether any member goes on.
         """
         ended = np.isin(self.live, members)
-        self._has_left[self.live[ended]] = True
-        self.record.best_epoch[ended] = self.record.epochs[ended]
+        if not at_best:
+            self._has_left[self.live[ended]] = True
+            self.record.best_epoch[ended] = self.record.epochs[ended]
         self._release(ended)
         return not ended.all()
 

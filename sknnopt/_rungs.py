@@ -73,8 +73,9 @@ class Rungs:
         of 0.44 with the final ones after one epoch, 0.67 after 5, 0.71 after 8; from
         the fourth on the best third held the five that were best in the end.
     deadline : float or None, default=None
-        In seconds, of ``time.monotonic()``: every fit that trains then leaves after
-        its epoch.
+        In seconds, of ``time.monotonic()``: every fit that trains then ends after its
+        epoch. It leaves, or where its last comparison is behind it, it ends as one
+        that stops by itself.
 
     Attributes
     ----------

@@ -71,11 +71,11 @@ def train_alone(fit):
 
 
 @cache
-def train_until(fit, epoch):
-    """Return record and history of a fit of so many epochs, with its last weights."""
+def train_until(fit, epoch, *, restore_best=False):
+    """Return record and history of a fit of so many epochs."""
     job = replace(
         fit.job,
-        kind=replace(fit.job.kind, restore_best=False),
+        kind=replace(fit.job.kind, restore_best=restore_best),
         settings=replace(fit.job.settings, patience=np.full(len(fit.job), 10**6)),
         n_epochs=epoch,
     )
@@ -430,12 +430,12 @@ def test_after_the_deadline(rule):
 class LateAfter(Rungs):
     """Rungs whose deadline comes when they have been asked so many times."""
 
-    n_asked = 0
+    n_asked, n_times = 0, 7
 
     def is_late(self):
-        """Count the question, one for each epoch of a batch."""
+        """Count the question, one for each epoch of a batch and each of its stages."""
         self.n_asked += 1
-        return self.n_asked > 7
+        return self.n_asked > self.n_times
 
 
 def test_deadline_on_the_way():
@@ -454,6 +454,45 @@ def test_deadline_on_the_way():
     assert sorted(set(expected.values())) == [3, 7]
     assert len(expected) < 9
     assert_search(fits, outcomes, rungs.pruned)
+
+
+@pytest.mark.parametrize("late", [9, 13])
+def test_deadline_after_the_last_comparison(late):
+    """Who has come through all comparisons ends at its best, and is not pruned."""
+    fits = make_search(*of_rates(9, patience=10**6))
+    rungs = LateAfter(N_SPLITS, min_epochs=3)
+    # Of three epochs, of six more, and of those that follow, each stage's first
+    # question being one without an epoch; before the very first there is none.
+    rungs.n_times = 3 + 7 + (late - 9)
+    outcomes = train_together(fits, never, rungs=rungs)
+    assert rungs.pruned == expected_of(fits, min_epochs=3)
+    for fit, outcome in zip(fits, outcomes, strict=True):
+        at = rungs.pruned.get(fit.number // N_SPLITS)
+        if at is not None:
+            assert_left(fit, outcome, at)
+            continue
+        record, lines = train_until(fit, late, restore_best=True)
+        _assert_equal(outcome, record.to_arrays(), lines)
+
+
+def test_a_fit_begun_anew_is_too_late_for_its_best(monkeypatch):
+    """A fit that failed after its comparisons, and begins anew, is pruned if late."""
+    fits = make_search(*of_rates(1, max_epochs=27, patience=10**6))
+    rungs = LateAfter(N_SPLITS)
+    rungs.n_times = 10**6
+    advance = _advancing.Batch.advance
+
+    def failing_once(batch):
+        if batch.n_epochs == 12 and len(batch.living()) == N_SPLITS:
+            rungs.n_times = 0
+            raise OverflowError
+        advance(batch)
+
+    monkeypatch.setattr(_advancing.Batch, "advance", failing_once)
+    outcomes = train_together(fits, never, rungs=rungs)
+    assert rungs.pruned == {0: 1}
+    for fit, outcome in zip(fits, outcomes, strict=True):
+        assert_left(fit, outcome, 1)
 
 
 def test_progress_counts_all_epochs():

@@ -150,6 +150,28 @@ def test_leaving(restore_best):
             np.testing.assert_array_equal(mine[name], values[:n_epochs], name)
 
 
+@pytest.mark.parametrize("restore_best", [False, True])
+def test_leaving_at_best(restore_best):
+    """Who is let go at its best ends as if it had had so many epochs."""
+    kind = make_kind(restore_best=restore_best)
+    sizes, valid = (26, 11, 20), (6, 6, 6)
+    rates = [0.1, 0.03, 0.3]
+    job = make_job(kind, sizes, valid=valid, learning_rate=rates, max_epochs=20)
+    limits = [20, 4, 4]
+    short = make_job(kind, sizes, valid=valid, learning_rate=rates, max_epochs=limits)
+    record = start(job)
+    expected, _ = train(short, duplicate(record))
+    loop = Loop(job, record)
+    for _ in range(4):
+        loop.settle(loop.epoch())
+    assert loop.leave(np.array([1, 2]), at_best=True)
+    while loop.settle(loop.epoch()):
+        pass
+    result = loop.result()
+    for member in range(3):
+        assert_same_member(result, expected.take(np.array([member])), member)
+
+
 def test_all_leave():
     """When all are let go the loop is over; who diverged before is told."""
     job = make_job(make_kind(optimizer="sgd"), (20, 20), learning_rate=[1e200, 1e-3])
