@@ -63,7 +63,7 @@ class Batch:
         guard = joined([fit.guard for fit in fits])
         self._loop = Loop(job, record, None, is_cancelled, guard)
         self._remaining = sum(fit.n_epochs for fit in fits)
-        self._best = np.full(len(job), np.inf)
+        self._last = np.full(len(job), np.inf)
         sizes = np.array([len(fit.job) for fit in fits])
         self._ends = np.cumsum(sizes)
         self._starts = self._ends - sizes
@@ -76,7 +76,7 @@ class Batch:
         self._remaining -= len(loop.live)
         line = loop.epoch(at_once=False)
         if (losses := line.get("valid_loss")) is not None:
-            self._best[loop.live] = np.fmin(self._best[loop.live], losses)
+            self._last[loop.live] = losses
         self.is_over = not loop.settle(line)
         self.n_epochs += 1
 
@@ -95,21 +95,22 @@ class Batch:
 
     def living(self) -> np.ndarray:
         """Tell of each fit whether a member of it goes on."""
-        is_live = np.zeros(len(self._best), dtype=bool)
+        is_live = np.zeros(len(self._last), dtype=bool)
         is_live[self._loop.live] = not self.is_over
         living: np.ndarray = np.logical_or.reduceat(is_live, self._starts)
         return living
 
     def losses(self) -> np.ndarray:
-        """Return each fit's best validation loss so far, a mean over its members.
+        """Return each fit's validation loss, a mean over its members.
 
         Returns
         -------
         ndarray of shape (n_fits,)
-            Infinite where a member diverged.
+            Of the last epoch of each; infinite where a member diverged. The lowest so
+            far would be that of whoever swings most.
         """
-        best = np.where(self._loop.diverged, np.inf, self._best)
-        sums: np.ndarray = np.add.reduceat(best, self._starts)
+        last = np.where(self._loop.diverged, np.inf, self._last)
+        sums: np.ndarray = np.add.reduceat(last, self._starts)
         return sums / (self._ends - self._starts)
 
     def outcomes(self) -> list[tuple[Columns, Columns]]:
@@ -265,29 +266,32 @@ class Ascent:
 
     def _let_go(self, part: _Part, batch: Batch, rung: int) -> None:
         """Let those go of which it is known that they leave here, or all if late."""
-        epoch = batch.n_epochs
-        if batch.is_over or epoch == 0:
+        if batch.is_over or batch.n_epochs == 0:
             return
         is_late = self._rungs.is_late()
-        if not is_late and not self._leaves_at:
-            return
-        leaving, ending = [], []
-        for place, is_live in enumerate(batch.living()):
+        if is_late or self._leaves_at:
+            for at_best, places in self._going(part, batch, rung, is_late).items():
+                if places:
+                    batch.leave(places, at_best=at_best)
+
+    def _going(
+        self, part: _Part, batch: Batch, rung: int, is_late: bool
+    ) -> dict[bool, list[int]]:
+        """Return places of those that go, by whether they return to their best."""
+        going: dict[bool, list[int]] = {False: [], True: []}
+        for place in np.flatnonzero(batch.living()).tolist():
             number = part.numbers[place]
             of_search = self._fits[number].number
-            if not is_live or of_search is None:
+            if of_search is None:
                 continue
-            if self._leaves_at.get(number) == epoch:
-                leaving.append(place)
-            elif is_late and rung == 0 and self._is_above(number, epoch):
-                ending.append(place)
+            if self._leaves_at.get(number) == batch.n_epochs:
+                going[False].append(place)
             elif is_late:
-                self._rungs.leave_late(of_search, epoch)
-                leaving.append(place)
-        if leaving:
-            batch.leave(leaving)
-        if ending:
-            batch.leave(ending, at_best=True)
+                at_best = rung == 0 and self._is_above(number, batch.n_epochs)
+                if not at_best:
+                    self._rungs.leave_late(of_search, batch.n_epochs)
+                going[at_best].append(place)
+        return going
 
     def _is_above(self, number: int, epoch: int) -> bool:
         """Tell whether a fit has rungs, and is as far as the last of them."""

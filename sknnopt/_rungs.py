@@ -42,7 +42,8 @@ class Standing:
     epoch : int
         The epoch of the rung, for this fit.
     loss : float
-        Its best validation loss so far; not finite if it diverged or failed.
+        Its validation loss after this epoch, or after its last if it ended before; not
+        finite if it diverged or failed.
     is_live : bool
         Whether it would go on training.
     """

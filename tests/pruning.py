@@ -10,21 +10,21 @@ from math import ceil, inf, isfinite
 
 @dataclass
 class Course:
-    """The best loss of a fit after each epoch that it takes if it is never pruned.
+    """The loss of a fit after each epoch that it takes if it is never pruned.
 
     It is infinite in the last epoch of a fit that diverged or failed in it.
     """
 
-    best: list
+    losses: list
     horizon: int
 
     def at(self, epoch):
-        """Return the best loss until an epoch, or until the end if that is earlier."""
-        return self.best[min(epoch, len(self.best)) - 1]
+        """Return the loss after an epoch, or after the last if that is earlier."""
+        return self.losses[min(epoch, len(self.losses)) - 1]
 
     def goes_on_after(self, epoch):
         """Tell whether it has epochs after this one."""
-        return len(self.best) > epoch
+        return len(self.losses) > epoch
 
 
 def rungs_of(horizon, factor, min_epochs):

@@ -85,16 +85,15 @@ def train_until(fit, epoch, *, restore_best=False):
 def course_of(fit):
     """Return the course of a fit that is trained alone to its end."""
     record, lines = train_alone(fit)
-    best = []
+    courses = []
     for member in range(len(fit.job)):
         losses = history_of(lines, member)["valid_loss"]
-        own = np.full(len(lines), np.inf)
-        own[: len(losses)] = np.fmin.accumulate(losses)
-        own[len(losses) :] = own[len(losses) - 1]
+        own = np.full(len(lines), losses[-1])
+        own[: len(losses)] = losses
         if record.diverged[member]:
             own[len(losses) - 1 :] = np.inf
-        best.append(own)
-    return Course(np.mean(best, axis=0).tolist(), fit.horizon)
+        courses.append(own)
+    return Course(np.mean(courses, axis=0).tolist(), fit.horizon)
 
 
 def assert_whole(fit, outcome):
@@ -351,7 +350,7 @@ def test_an_error_is_its_own_fits(epoch, n_workers):
     best = min(set(range(len(fits) // N_SPLITS)) - set(whole))
     failed = best * N_SPLITS + 1
     courses = {fit.number: course_of(fit) for fit in fits}
-    before = courses[failed].best[: epoch - 1]
+    before = courses[failed].losses[: epoch - 1]
     courses[failed] = Course([*before, np.inf], 27)
     fits[failed] = failing(fits[failed], epoch)
     rungs = Rungs(N_SPLITS, min_epochs=3)

@@ -953,8 +953,10 @@ def test_report_judges_against_each_rival():
 def test_report_warns_of_a_trial():
     """Fewer splits or tables than are needed, or less time, are said to be a trial."""
     few = _budget_stored({"mlp-random": 0.3, "random": 0.4}, n_splits=2)
-    assert "**A trial" in _report.report(few)
-    assert "**A trial" in _report.report(_guide_stored(n_splits=3))
+    told = "**A trial: 6 tables, 2 splits, 60 s, where 6, 10 and 60 are needed.**"
+    assert told in _report.report(few)
+    told = "**A trial: 3 splits, where 10 are needed.**"
+    assert told in _report.report(_guide_stored(n_splits=3))
 
 
 def test_report_compares_rules_of_pruning():

@@ -55,6 +55,15 @@ def report(stored: Stored) -> str:
     return "\n".join(["# Searches for hyperparameters", "", *lines])
 
 
+def _trial_notice(*numbers: tuple[str, float, float]) -> Iterator[str]:
+    """Tell of each what there is and what is needed, if anything is short."""
+    if any(found < needed for _, found, needed in numbers):
+        there = ", ".join(f"{found:g} {name}" for name, found, _ in numbers)
+        *others, last = [f"{needed:g}" for *_, needed in numbers]
+        wanted = f"{', '.join(others)} and {last}" if others else last
+        yield f"**A trial: {there}, where {wanted} are needed.**\n"
+
+
 # ---------------------------------------------------------------- guide
 
 _GUIDE = (
@@ -82,8 +91,7 @@ def _guide(stored: Stored) -> Iterator[str]:
         return
     first = pairs.iloc[0]
     yield "## The guide's combined search on Pima\n"
-    if len(pairs) < N_SPLITS:
-        yield f"**A trial: {len(pairs)} splits, where {N_SPLITS} are needed.**\n"
+    yield from _trial_notice(("splits", len(pairs), N_SPLITS))
     names = {"folds": "n_folds", "epochs": "epochs", "batch": "batch"}
     design = {key: int(first[name]) for key, name in names.items()}
     yield paragraph(_GUIDE.format(n=int(first["n_candidates"]), **design))
@@ -188,11 +196,11 @@ def _budget(stored: Stored) -> Iterator[str]:
     yield "## The same wall time\n"
     n_tables, n_splits = (frame[name].nunique() for name in ("table", "split"))
     longest = frame["seconds"].max()
-    if n_tables < len(TABLES) or n_splits < N_SPLITS or longest < SECONDS:
-        yield (
-            f"**A trial: {n_tables} tables, {n_splits} splits, {longest:g} s, where "
-            f"{len(TABLES)}, {N_SPLITS} and {SECONDS:g} are needed.**\n"
-        )
+    yield from _trial_notice(
+        ("tables", n_tables, len(TABLES)),
+        ("splits", n_splits, N_SPLITS),
+        ("s", longest, SECONDS),
+    )
     yield paragraph(_BUDGET.format(seconds=longest))
     yield ""
     yield from table(*_budget_means(frame))
@@ -285,11 +293,9 @@ def _pruning(stored: Stored) -> Iterator[str]:
         return
     yield "## The same candidates, pruned\n"
     n_tables, n_splits = (frame[name].nunique() for name in ("table", "split"))
-    if n_tables < len(TABLES) or n_splits < N_PRUNING_SPLITS:
-        yield (
-            f"**A trial: {n_tables} tables, {n_splits} splits, where {len(TABLES)} and "
-            f"{N_PRUNING_SPLITS} are needed.**\n"
-        )
+    yield from _trial_notice(
+        ("tables", n_tables, len(TABLES)), ("splits", n_splits, N_PRUNING_SPLITS)
+    )
     yield paragraph(_PRUNING.format(n=frame["n_candidates"].max()))
     yield ""
     yield from table(*_pruning_ratios(frame))
