@@ -69,10 +69,10 @@ class Rungs:
     reduction_factor : int, default=3
         By what candidates become fewer, and epochs more, from rung to rung.
     min_epochs : int, default=5
-        No rung is at an earlier epoch, where losses tell of the beginning alone. Of 50
-        random candidates on the Pima table, ranks by the loss so far had a correlation
-        of 0.44 with the final ones after one epoch, 0.67 after 5, 0.71 after 8; from
-        the fourth on the best third held the five that were best in the end.
+        No rung is at an earlier epoch, where losses tell of the beginning alone. Of
+        400 random candidates on the Pima table, ranks by the loss had a correlation
+        with the final ones, by log-loss over the folds, of 0.11 after one epoch, 0.31
+        after 5, 0.42 after 8, 0.63 after 23 and 0.73 after 67 of 200.
     deadline : float or None, default=None
         In seconds, of ``time.monotonic()``: every fit that trains then ends after its
         epoch. It leaves, or where its last comparison is behind it, it ends as one
@@ -91,8 +91,14 @@ class Rungs:
     come to it go on, by the mean of their fits' losses; candidates of equal losses in
     the order of their numbers, those without a finite loss last.
 
-    A candidate whose fits have ended by themselves is compared too, with what it
-    reached, but need not leave. At the first rung where it is not among the best it is
+    Losses are those of the epoch, not the lowest so far, though networks return to
+    their best epoch in the end: the lowest of a loss that swings is low by luck, and
+    it favors the large learning rates that make it swing. Of the same 400 candidates,
+    its correlation with the final ranks was 0.28 after 8 epochs, 0.38 after 23 and
+    0.48 after 67.
+
+    A candidate whose fits have ended by themselves is compared too, with the losses
+    of their last epochs, but need not leave. At the first rung where it is not among the best it is
     compared for the last time, as if it had left.
 
     Where memory divides a search into several gatherings, those that come to a rung
