@@ -230,6 +230,22 @@ def test_who_diverges():
     assert_search(fits, outcomes, rungs.pruned)
 
 
+def test_losses_of_the_epoch_decide():
+    """Candidates are compared by the losses that they have, not by their lowest."""
+    kind = make_kind(restore_best=True)
+    rates = np.random.default_rng(0).permutation(np.geomspace(1e-3, 1.0, 9))
+    settings = {"max_epochs": 27, "patience": 10**6}
+    fits = make_search(*[(kind, {"learning_rate": r, **settings}) for r in rates])
+    rungs = Rungs(N_SPLITS, min_epochs=3)
+    train_together(fits, never, rungs=rungs)
+    assert rungs.pruned == expected_of(fits, min_epochs=3)
+    lowest = {
+        fit.number: Course(np.minimum.accumulate(course_of(fit).losses), fit.horizon)
+        for fit in fits
+    }
+    assert rungs.pruned != expected_pruning(lowest, N_SPLITS, min_epochs=3)
+
+
 @pytest.mark.parametrize("min_epochs", [10, 28])
 def test_without_a_rung(min_epochs):
     """Fits too short for a rung train as without any."""
