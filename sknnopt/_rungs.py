@@ -98,8 +98,8 @@ class Rungs:
     0.48 after 67.
 
     A candidate whose fits have ended by themselves is compared too, with the losses
-    of their last epochs, but need not leave. At the first rung where it is not among the best it is
-    compared for the last time, as if it had left.
+    of their last epochs, but need not leave. At the first rung where it is not among
+    the best it is compared for the last time, as if it had left.
 
     Where memory divides a search into several gatherings, those that come to a rung
     are compared with all that came to it before, as in ASHA (Li et al. 2020); who left

@@ -71,9 +71,10 @@ class MLPSearchCV(BaseSearchCV):
         not show early. Networks need rows to validate on for it, which are taken from
         each fold's training rows: early stopping has to be on.
     max_seconds : float or None, default=None
-        Seconds after which no round begins, and networks that still train end: those
-        that have come through all comparisons at their best epoch so far, all others
-        as if they were pruned. The fit of the best on all rows comes on top.
+        Seconds after which no round begins, and networks that still train leave as if
+        they were pruned; but those that ``pruning`` has compared for the last time end
+        at their best epoch so far, and are ranked. The fit of the best on all rows
+        comes on top.
     study : str, path or None, default=None
         File (or URL of a database) in which finished candidates are kept, by Optuna: a
         search that was stopped goes on from there when it is fitted again, with the

@@ -205,6 +205,7 @@ def _budget(stored: Stored) -> Iterator[str]:
     yield ""
     yield from table(*_budget_means(frame))
     yield ""
+    yield "### Ratios of held-out log-losses\n"
     yield paragraph(_RATIOS)
     yield ""
     yield from table(*_ratios(frame))
