@@ -90,6 +90,8 @@ class Batch:
         at_best : bool, default=False
             Whether they return to their best, as those do that end by themselves.
         """
+        if not places:
+            return
         members = [np.arange(self._starts[i], self._ends[i]) for i in places]
         self.is_over = not self._loop.leave(np.concatenate(members), at_best=at_best)
 
@@ -266,37 +268,35 @@ class Ascent:
 
     def _let_go(self, part: _Part, batch: Batch, rung: int) -> None:
         """Let those go of which it is known that they leave here, or all if late."""
-        if batch.is_over or batch.n_epochs == 0:
+        epoch = batch.n_epochs
+        if batch.is_over or epoch == 0:
             return
-        is_late = self._rungs.is_late()
-        if is_late or self._leaves_at:
-            for at_best, places in self._going(part, batch, rung, is_late).items():
-                if places:
-                    batch.leave(places, at_best=at_best)
+        if self._leaves_at:
+            batch.leave(
+                [
+                    place
+                    for place, number, _ in self._competing(part, batch)
+                    if self._leaves_at.get(number) == epoch
+                ]
+            )
+        if self._rungs.is_late():
+            late = self._competing(part, batch)
+            # A fit that failed and begins anew may be below its last rung again.
+            is_above = 0 < self._epoch(part.numbers[0], 1) <= epoch
+            at_best = rung == 0 and is_above
+            if not at_best:
+                for *_, of_search in late:
+                    self._rungs.leave_late(of_search, epoch)
+            batch.leave([place for place, *_ in late], at_best=at_best)
 
-    def _going(
-        self, part: _Part, batch: Batch, rung: int, is_late: bool
-    ) -> dict[bool, list[int]]:
-        """Return places of those that go, by whether they return to their best."""
-        going: dict[bool, list[int]] = {False: [], True: []}
-        for place in np.flatnonzero(batch.living()).tolist():
-            number = part.numbers[place]
-            of_search = self._fits[number].number
-            if of_search is None:
-                continue
-            if self._leaves_at.get(number) == batch.n_epochs:
-                going[False].append(place)
-            elif is_late:
-                at_best = rung == 0 and self._is_above(number, batch.n_epochs)
-                if not at_best:
-                    self._rungs.leave_late(of_search, batch.n_epochs)
-                going[at_best].append(place)
-        return going
-
-    def _is_above(self, number: int, epoch: int) -> bool:
-        """Tell whether a fit has rungs, and is as far as the last of them."""
-        ladder = self._ladders[number]
-        return bool(ladder) and epoch >= ladder[0]
+    def _competing(self, part: _Part, batch: Batch) -> list[tuple[int, int, int]]:
+        """Return who goes on: place, number and number in the search of each."""
+        living = batch.living()
+        return [
+            (place, number, of_search)
+            for place, number in enumerate(part.numbers)
+            if living[place] and (of_search := self._fits[number].number) is not None
+        ]
 
     def _judge(self, rung: int) -> None:
         """Compare the candidates of which all fits have this rung."""
