@@ -9,11 +9,11 @@ import numpy as np
 from benchmarks._tables import (
     interval,
     megabytes,
+    pairs_note,
     paragraph,
     provenance,
     seconds,
     table,
-    trial_note,
     verdict,
 )
 from benchmarks._timing import Bar, losses_agree, median_ratio, ratios
@@ -83,7 +83,7 @@ def report(result: dict[str, Any]) -> str:
     """
     designs = [row["design"] for row in result["rows"]]
     counts = [design["n_pairs"] for design in designs if "n_pairs" in design]
-    lines = ["# Searches", "", *trial_note(counts), paragraph(_INTRODUCTION), ""]
+    lines = ["# Searches", "", *pairs_note(counts), paragraph(_INTRODUCTION), ""]
     used = sorted({d["backend"] for d in designs if "backend" in d})
     lines += [f"Our searches run with the joblib backend {', '.join(used)}.", ""]
     for part, section in _SECTIONS.items():

@@ -11,11 +11,11 @@ from benchmarks._problems import SHAPES
 from benchmarks._statistics import geometric_mean
 from benchmarks._tables import (
     interval,
+    pairs_note,
     paragraph,
     provenance,
     seconds,
     table,
-    trial_note,
     verdict,
 )
 from benchmarks._timing import Bar, losses_agree, median_ratio, ratios
@@ -106,7 +106,7 @@ def report(result: dict[str, Any]) -> str:
         Markdown.
     """
     counts = [row["design"]["n_pairs"] for row in result["rows"]]
-    lines = ["# Single fits, predictions and the import", "", *trial_note(counts)]
+    lines = ["# Single fits, predictions and the import", "", *pairs_note(counts)]
     lines += [paragraph(_INTRODUCTION), ""]
     for part, section in _SECTIONS.items():
         if rows := of_part(result, part):

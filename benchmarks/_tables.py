@@ -111,10 +111,29 @@ def provenance(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def trial_note(counts: Iterable[int]) -> list[str]:
-    """Warn of rows with fewer pairs than a verdict needs."""
-    fewest = min(counts, default=N_PAIRS)
-    if fewest >= N_PAIRS:
+def trial_note(told: str, *numbers: tuple[float, float]) -> list[str]:
+    """Warn of less than a verdict needs.
+
+    Parameters
+    ----------
+    told : str
+        What there is, with a field of a format for each number.
+    *numbers : tuple of (float, float)
+        Each with how much of it is needed.
+
+    Returns
+    -------
+    list of str
+        Empty where nothing is short.
+    """
+    if all(found >= needed for found, needed in numbers):
         return []
-    text = f"**A trial: as few as {fewest} pairs, where {N_PAIRS} are needed.**"
-    return [text, ""]
+    there = told.format(*(found for found, _ in numbers))
+    *others, last = [f"{needed:g}" for _, needed in numbers]
+    wanted = f"{', '.join(others)} and {last}" if others else last
+    return [paragraph(f"**A trial: {there}, where {wanted} are needed.**"), ""]
+
+
+def pairs_note(counts: Iterable[int]) -> list[str]:
+    """Warn of rows with fewer pairs than a verdict needs."""
+    return trial_note("as few as {} pairs", (min(counts, default=N_PAIRS), N_PAIRS))

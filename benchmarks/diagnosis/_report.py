@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._tables import interval, paragraph, provenance, table, verdict
+from benchmarks._tables import (
+    interval,
+    paragraph,
+    provenance,
+    table,
+    trial_note,
+    verdict,
+)
 from benchmarks._timing import Bar
 from benchmarks.diagnosis._criteria import LABELS
 from benchmarks.diagnosis._faults import FAULTS, HEALTHY, PARTS
@@ -84,13 +91,12 @@ def _part(directory: Path, part: str) -> Iterator[str]:
 
 def _trial_note(found: dict[str, Any], part: str) -> Iterator[str]:
     fewest = min(each["due"] for each in found["findings"].values())
-    is_enough = fewest >= LEAST_FAULTY and found["n_healthy"] >= LEAST_HEALTHY
-    if part == "final" and not is_enough:
-        yield paragraph(
-            f"**A trial: as few as {fewest} runs of a fault and {found['n_healthy']} "
-            f"healthy ones, where {LEAST_FAULTY} and {LEAST_HEALTHY} are needed.**"
+    if part == "final":
+        yield from trial_note(
+            "as few as {} runs of a fault and {} healthy ones",
+            (fewest, LEAST_FAULTY),
+            (found["n_healthy"], LEAST_HEALTHY),
         )
-        yield ""
 
 
 def _bars(found: dict[str, Any]) -> list[list[str]]:

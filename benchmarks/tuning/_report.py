@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks._tables import interval, paragraph, provenance, seconds, table
+from benchmarks._tables import (
+    interval,
+    paragraph,
+    provenance,
+    seconds,
+    table,
+    trial_note,
+)
 from benchmarks._tables import verdict as bar_verdict
 from benchmarks._timing import Bar, median_ratio
 from benchmarks.tuning._budget import SECONDS, TABLES
@@ -55,15 +62,6 @@ def report(stored: Stored) -> str:
     return "\n".join(["# Searches for hyperparameters", "", *lines])
 
 
-def _trial_notice(*numbers: tuple[str, float, float]) -> Iterator[str]:
-    """Tell of each what there is and what is needed, if anything is short."""
-    if any(found < needed for _, found, needed in numbers):
-        there = ", ".join(f"{found:g} {name}" for name, found, _ in numbers)
-        *others, last = [f"{needed:g}" for *_, needed in numbers]
-        wanted = f"{', '.join(others)} and {last}" if others else last
-        yield f"**A trial: {there}, where {wanted} are needed.**\n"
-
-
 # ---------------------------------------------------------------- guide
 
 _GUIDE = (
@@ -91,7 +89,7 @@ def _guide(stored: Stored) -> Iterator[str]:
         return
     first = pairs.iloc[0]
     yield "## The guide's combined search on Pima\n"
-    yield from _trial_notice(("splits", len(pairs), N_SPLITS))
+    yield from trial_note("{} splits", (len(pairs), N_SPLITS))
     names = {"folds": "n_folds", "epochs": "epochs", "batch": "batch"}
     design = {key: int(first[name]) for key, name in names.items()}
     yield paragraph(_GUIDE.format(n=int(first["n_candidates"]), **design))
@@ -196,10 +194,11 @@ def _budget(stored: Stored) -> Iterator[str]:
     yield "## The same wall time\n"
     n_tables, n_splits = (frame[name].nunique() for name in ("table", "split"))
     longest = frame["seconds"].max()
-    yield from _trial_notice(
-        ("tables", n_tables, len(TABLES)),
-        ("splits", n_splits, N_SPLITS),
-        ("s", longest, SECONDS),
+    yield from trial_note(
+        "{} tables, {} splits, {:g} s",
+        (n_tables, len(TABLES)),
+        (n_splits, N_SPLITS),
+        (longest, SECONDS),
     )
     yield paragraph(_BUDGET.format(seconds=longest))
     yield ""
@@ -294,8 +293,10 @@ def _pruning(stored: Stored) -> Iterator[str]:
         return
     yield "## The same candidates, pruned\n"
     n_tables, n_splits = (frame[name].nunique() for name in ("table", "split"))
-    yield from _trial_notice(
-        ("tables", n_tables, len(TABLES)), ("splits", n_splits, N_PRUNING_SPLITS)
+    yield from trial_note(
+        "{} tables, {} splits",
+        (n_tables, len(TABLES)),
+        (n_splits, N_PRUNING_SPLITS),
     )
     yield paragraph(_PRUNING.format(n=frame["n_candidates"].max()))
     yield ""
