@@ -930,6 +930,19 @@ def test_report_judges_the_guides_search(stored, faster, accurate):
     assert "A trial" not in text
 
 
+def test_bars_are_for_ten_splits_whatever_more_of_them_show():
+    """Better splits after the tenth have lines of their own and change no verdict."""
+    stored = _guide_stored(accuracies=(0.72, 0.75), n_splits=30)
+    for row in stored["guide-ours"]["rows"][10:]:
+        row["accuracy"] = 0.78
+    first, all_splits = _lines(_report.report(stored), "test accuracy, mean")
+    assert first.startswith("| 10 |")
+    assert first.endswith("| -0.03 [-0.03, -0.03] higher | at least -0.02: **missed** |")
+    assert all_splits.startswith("| 30 |")
+    assert "| 0.01 [" in all_splits
+    assert all_splits.endswith("met |")
+
+
 def test_report_tells_how_many_candidates_there_are_and_why():
     """The time of 20 candidates stands there with what follows from it."""
     text = " ".join(_report.report(_guide_stored()).split())

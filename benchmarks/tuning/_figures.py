@@ -83,7 +83,9 @@ def _draw_splits(axes: Any, values: pd.Series, numbers: dict[str, float]) -> Non
         capsize=4,
         label="all, 95 % interval",
     )
-    axes.set_xticks([*places, len(values) + 0.3], [*map(str, places), "all"])
+    # Twelve numbers are what fits.
+    named = places[:: 1 + len(values) // 12]
+    axes.set_xticks([*named, len(values) + 0.3], [*map(str, named), "all"])
     axes.set_xlabel("Split")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
