@@ -143,12 +143,17 @@ def interrupt(signum, frame):
 
 signal.signal(signal.SIGALRM, interrupt)
 expected = [6 if i % 5 == 0 else i for i in range(40)]
-n_interrupts = 0
+n_interrupts, times = 0, []
 rng = random.Random(0)
 with parallel_config(backend="sknnopt", width=16):
+    for _ in range(3):
+        begun = time.perf_counter()
+        assert Parallel()(delayed(task)(i) for i in range(40)) == expected
+        times.append(time.perf_counter() - begun)
+    took = min(times)  # after a slow one, most interrupts would come too late
     for _ in range(int(sys.argv[1])):
         try:
-            signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-4, 0.06))
+            signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-4, took))
             Parallel()(delayed(task)(i) for i in range(40))
         except KeyboardInterrupt:
             n_interrupts += 1

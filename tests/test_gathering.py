@@ -684,7 +684,7 @@ def test_ctrl_c_at_any_moment(nursery, n_times):
     """After an interrupt at whatever moment the backend works as before."""
     out = nursery.run(OFTEN_INTERRUPTED, n_times)
     n_interrupts, n_threads = out.split()[1], out.split()[-1]
-    assert int(n_interrupts) > 5
+    assert int(n_interrupts) > int(n_times) // 4
     assert n_threads == "0"
 
 
