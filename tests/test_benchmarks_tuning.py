@@ -937,7 +937,9 @@ def test_bars_are_for_ten_splits_whatever_more_of_them_show():
         row["accuracy"] = 0.78
     first, all_splits = _lines(_report.report(stored), "test accuracy, mean")
     assert first.startswith("| 10 |")
-    assert first.endswith("| -0.03 [-0.03, -0.03] higher | at least -0.02: **missed** |")
+    assert first.endswith(
+        "| -0.03 [-0.03, -0.03] higher | at least -0.02: **missed** |"
+    )
     assert all_splits.startswith("| 30 |")
     assert "| 0.01 [" in all_splits
     assert all_splits.endswith("met |")
